@@ -1,0 +1,73 @@
+"""The arguments of the players' commands and of the operators', as msgspec structs that validate.
+
+A game's own commands declare theirs beside their handler in the command service.
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Uuid = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
+
+
+class NoArgs(msgspec.Struct, frozen=True):
+    """A command without arguments."""
+
+
+class BuildStart(msgspec.Struct, frozen=True):
+    """`build.start`: a catalogue kind, on one of the player's sites."""
+
+    kind: Name
+    site: Name
+
+
+class BuildCancel(msgspec.Struct, frozen=True):
+    """`build.cancel`: only the owner's, only while `building`."""
+
+    build_id: Uuid
+
+
+class BuildReschedule(msgspec.Struct, frozen=True):
+    """`build.reschedule`: exactly one of a new `due_at` (RFC 3339) or a `factor` on the time that is left."""
+
+    build_id: Uuid
+    due_at: str | None = None
+    factor: Annotated[float, msgspec.Meta(ge=0, le=1000)] | None = None
+
+
+class BuildList(msgspec.Struct, frozen=True):
+    """`build.list`: newest first; `after` is the `next` of the page before."""
+
+    state: Literal["building", "completed", "cancelled"] | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 100
+    after: Uuid | None = None
+
+
+class Auth(msgspec.Struct, frozen=True):
+    """`auth` and `auth.refresh`; `resume` is a `frames.Position`, and only `auth` takes it."""
+
+    token: str
+    resume: msgspec.Raw | None = None
+
+
+class Announce(msgspec.Struct, frozen=True, kw_only=True):
+    """`ops.announce`: a world event to one player, or to all (`player` null), now or at a time, with warnings ahead.
+
+    `at` is RFC 3339 (the CLI turns "in 25h" into that); `warn_s` are seconds ahead of it. With warnings, `event` is
+    pushed at each warning with the time that is left, and `then` at the time itself.
+    """
+
+    event: Name
+    player: str | None = None
+    at: str | None = None
+    warn_s: tuple[Annotated[int, msgspec.Meta(ge=1)], ...] = ()
+    then: Name | None = None
+    payload: dict[str, Any] = {}
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
+
+
+class CancelEvent(msgspec.Struct, frozen=True):
+    """`ops.announce.cancel`: what was announced under this event id and is not told yet is never told."""
+
+    event_id: Uuid

@@ -1,0 +1,40 @@
+"""Identifiers, each a type of its own so that one cannot be passed for another."""
+
+from typing import NewType
+
+import uuid_utils
+
+PlayerId = NewType("PlayerId", str)
+"""Who plays: the `sub` of the token, any non-empty string of at most 255 UTF-8 bytes."""
+
+BuildId = NewType("BuildId", str)
+"""A UUIDv7 (RFC 9562, 5.7) in its canonical form, so ids sort by the time they were made."""
+
+CommandId = NewType("CommandId", str)
+"""The client's own id of one command, 1 to 64 characters; the idempotency key."""
+
+SessionId = NewType("SessionId", str)
+"""One WebSocket session, unique over all gateways."""
+
+Revision = NewType("Revision", int)
+"""Grows by one with each transition of a build or world event; the first state is 1."""
+
+Seq = NewType("Seq", int)
+"""A position in the NOTIFICATIONS stream; 0 where there is none yet."""
+
+MAX_PLAYER_BYTES = 255
+MAX_COMMAND_ID_CHARACTERS = 64
+
+
+def new_id() -> str:
+    """A fresh UUIDv7: sortable by time, unique without coordination."""
+    return str(uuid_utils.uuid7())
+
+
+def is_player_id(text: str) -> bool:
+    """Whether `text` may be a player id: not empty, encodable, at most 255 UTF-8 bytes."""
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:  # lone surrogates, which JSON can spell and UTF-8 cannot
+        return False
+    return 0 < size <= MAX_PLAYER_BYTES

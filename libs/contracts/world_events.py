@@ -1,0 +1,54 @@
+"""One push of an announcement as the table holds it: a warning, or the event itself."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from libs.contracts.alarms import Alarm, EventAlarm
+from libs.contracts.events import Notification, encode_body
+from libs.contracts.ids import PlayerId, Revision
+from libs.contracts.subjects import AlarmKey
+from libs.contracts.times import from_rfc3339, to_rfc3339
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(EventAlarm)
+
+
+class EventRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the world event table in state `scheduled`; `player` None is everybody."""
+
+    id: str
+    player: PlayerId | None
+    event: str
+    data: dict[str, Any]
+    due_at: datetime
+    revision: Revision
+
+    def told(self) -> Notification:
+        """What is pushed when its time has come: known in full beforehand, since it happens at exactly `due_at`."""
+        body = encode_body(self.event, self.due_at, self.data)
+        return Notification(f"{self.id}.{self.revision + 1}", self.player, body)
+
+
+def event_alarm(event: EventRecord) -> Alarm:
+    """The alarm of a row in state `scheduled`."""
+    body = EventAlarm(player=event.player, event=event.event, due_at=to_rfc3339(event.due_at), data=event.data)
+    return Alarm(AlarmKey("event", event.id, event.revision), event.due_at, _encoder.encode(body))
+
+
+def parse_event_alarm(key: AlarmKey, body: bytes) -> EventRecord:
+    """The row that a world event's alarm speaks of.
+
+    Raises:
+        ValueError: the body is not a world event's alarm (`msgspec.DecodeError` is one).
+    """
+    alarm = _decoder.decode(body)
+    return EventRecord(
+        id=key.id,
+        player=None if alarm.player is None else PlayerId(alarm.player),
+        event=alarm.event,
+        data=alarm.data,
+        due_at=from_rfc3339(alarm.due_at),
+        revision=Revision(key.revision),
+    )

@@ -1,0 +1,250 @@
+"""The connection pool: asyncpg behind a face that has types, bounds every wait and speaks of errors in our words.
+
+A connection whose work was cancelled, timed out or failed in the driver is terminated, never handed out again: such a
+one can be left inside a transaction (seen with asyncpg and SQLAlchemy).
+"""
+
+# ruff: noqa: ASYNC109, D102 - the protocols below repeat asyncpg's own signatures
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from typing import Any, Protocol, TypeVar, cast
+
+import asyncpg
+
+from libs.store.errors import StoreConflict, StoreError, StoreUnavailable
+
+_Result = TypeVar("_Result")
+
+_ATTEMPTS = 5
+_FIRST_PAUSE_S = 0.01
+_CLOSE_SECONDS = 5.0
+_ROLLBACK_SECONDS = 5.0
+
+_REFUSED: tuple[type[BaseException], ...] = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # class 57: shutting down, starting up, statement timeout
+    asyncpg.InsufficientResourcesError,  # class 53: disk full, too many connections
+    asyncpg.LockNotAvailableError,
+    asyncpg.ReadOnlySQLTransactionError,  # a replica, during a failover
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+_CONFLICTS: tuple[type[BaseException], ...] = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.UniqueViolationError,
+)
+
+
+class Record(Protocol):
+    """A row: columns by position and by name."""
+
+    def __getitem__(self, key: int | str, /) -> Any: ...  # noqa: ANN401 - a column may hold anything
+
+
+class Connection(Protocol):
+    """What is used of asyncpg's connection, with types. Parameters are positional (`$1`), timeouts in seconds."""
+
+    async def execute(self, query: str, *args: object, timeout: float | None = None) -> str: ...
+    async def executemany(self, command: str, args: Iterable[Sequence[object]]) -> None: ...
+    async def fetch(self, query: str, *args: object, timeout: float | None = None) -> list[Record]: ...
+    async def fetchrow(self, query: str, *args: object, timeout: float | None = None) -> Record | None: ...
+    async def fetchval(self, query: str, *args: object, timeout: float | None = None) -> Any: ...  # noqa: ANN401 - as above
+    def is_closed(self) -> bool: ...
+    def terminate(self) -> None: ...
+
+
+class _Pool(Protocol):
+    async def acquire(self, *, timeout: float) -> Connection: ...
+    async def release(self, connection: Connection, *, timeout: float) -> None: ...
+    async def close(self) -> None: ...
+    def terminate(self) -> None: ...
+
+
+# asyncpg brings no types.
+_create_pool = cast("Callable[..., Awaitable[_Pool]]", asyncpg.create_pool)  # pyright: ignore[reportUnknownMemberType]
+_connect = cast("Callable[..., Awaitable[Connection]]", asyncpg.connect)  # pyright: ignore[reportUnknownMemberType]
+
+
+def connection_failures() -> tuple[type[BaseException], ...]:
+    """The driver's and the system's errors that mean: not available."""
+    return _REFUSED
+
+
+def translated(error: BaseException) -> StoreError | None:
+    """The store's error for one of the driver or the system; None for what is neither."""
+    if isinstance(error, _CONFLICTS):
+        return StoreConflict(str(error))
+    if isinstance(error, asyncpg.DataError) or (
+        isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError)
+    ):
+        return StoreError(str(error))
+    if isinstance(error, _REFUSED):
+        return StoreUnavailable(str(error) or type(error).__name__)
+    if isinstance(error, asyncpg.PostgresError):
+        return StoreError(str(error))
+    return None
+
+
+class Database:
+    """A bounded pool of connections to one database."""
+
+    def __init__(self, pool: _Pool, url: str, settings: dict[str, Any], acquire_timeout_s: float) -> None:
+        self._pool = pool
+        self._url = url
+        self._settings = settings
+        self._acquire_timeout_s = acquire_timeout_s
+
+    @classmethod
+    async def connect(  # noqa: PLR0913 - the pool's bounds, all keyword-only
+        cls,
+        url: str,
+        *,
+        name: str,
+        max_connections: int = 4,
+        command_timeout_s: float = 10.0,
+        connect_timeout_s: float = 5.0,
+        acquire_timeout_s: float = 5.0,
+    ) -> "Database":
+        """A pool for `url` (postgresql://...). It connects when it is first used, so the database may come later.
+
+        Args:
+            url: where; libpq's form.
+            name: shown in pg_stat_activity.
+            max_connections: bound of the pool; who needs one more waits up to `acquire_timeout_s`.
+            command_timeout_s: bound of each statement, enforced by the server (`statement_timeout`) and, a second
+                later, by the client, which then drops the connection.
+            connect_timeout_s: bound of making a connection.
+            acquire_timeout_s: bound of waiting for a free connection.
+        """
+        milliseconds = str(round(command_timeout_s * 1000))
+        settings: dict[str, Any] = {
+            "timeout": connect_timeout_s,
+            "command_timeout": command_timeout_s + 1,
+            "server_settings": {
+                "application_name": name,
+                "statement_timeout": milliseconds,
+                "lock_timeout": milliseconds,
+                "idle_in_transaction_session_timeout": milliseconds,
+                "timezone": "UTC",
+                "jit": "off",  # compiling pays for none of these statements
+            },
+        }
+        with _StoreErrors():
+            pool = await _create_pool(
+                url,
+                min_size=0,
+                max_size=max_connections,
+                max_queries=1_000_000_000,  # a connection is renewed when it fails, not after a count
+                reset=_nothing_to_reset,
+                **settings,
+            )
+        return cls(pool, url, settings, acquire_timeout_s)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncGenerator[Connection, None]:
+        """A connection outside of a transaction: each statement commits by itself.
+
+        Raises:
+            StoreUnavailable: the database is away, or no connection came free in time.
+            StoreConflict: deadlock, serialisation failure, unique violation.
+        """
+        with _StoreErrors():
+            connection = await self._pool.acquire(timeout=self._acquire_timeout_s)
+        try:
+            with _StoreErrors():
+                yield connection
+        except BaseException as error:
+            # A refused statement (class 22, 23, 40) leaves a good connection behind; anything else may not.
+            if not isinstance(error, StoreConflict) and not isinstance(error.__cause__, asyncpg.PostgresError):
+                connection.terminate()
+            raise
+        finally:
+            with suppress(*_REFUSED):
+                await asyncio.shield(self._pool.release(connection, timeout=_CLOSE_SECONDS))
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Connection, None]:
+        """A connection inside a READ COMMITTED transaction: committed at the end of the block, else rolled back.
+
+        Raises:
+            StoreUnavailable: as above; where COMMIT was under way it may or may not have taken effect.
+            StoreConflict: rolled back; see `retrying`.
+        """
+        async with self.connection() as connection:
+            await connection.execute("BEGIN")
+            try:
+                yield connection
+            except Exception:
+                if not connection.is_closed():
+                    await connection.execute("ROLLBACK", timeout=_ROLLBACK_SECONDS)
+                raise
+            if await connection.execute("COMMIT") != "COMMIT":
+                raise StoreConflict("the transaction had failed and was rolled back")
+
+    @asynccontextmanager
+    async def dedicated(self) -> AsyncGenerator[Connection, None]:
+        """A connection of its own outside of the pool, closed at the end: for session locks, LISTEN, long reads."""
+        with _StoreErrors():
+            connection = await _connect(self._url, **self._settings)
+        try:
+            with _StoreErrors():
+                yield connection
+        finally:
+            connection.terminate()
+
+    async def retrying(self, work: Callable[[], Awaitable[_Result]]) -> _Result:
+        """`work()`, again where it met a conflict, after short growing pauses; a few times at most.
+
+        Raises:
+            StoreConflict: it met one each time.
+        """
+        for attempt in range(_ATTEMPTS - 1):
+            try:
+                return await work()
+            except StoreConflict:
+                await asyncio.sleep(_FIRST_PAUSE_S * 2**attempt)
+        return await work()
+
+    async def now(self) -> datetime:
+        """The database's clock, which alone decides what is due."""
+        moment, _ = await self.clock()
+        return moment
+
+    async def clock(self) -> tuple[datetime, float]:
+        """The database's time, and `time.monotonic()` of the same moment: the middle of the round trip."""
+        async with self.connection() as connection:
+            before = time.monotonic()
+            moment = cast("datetime", await connection.fetchval("SELECT clock_timestamp()"))
+            return moment, (before + time.monotonic()) / 2
+
+    async def close(self) -> None:
+        """Close all connections, waiting a bounded time for work in hand."""
+        try:
+            await asyncio.wait_for(self._pool.close(), _CLOSE_SECONDS)
+        except _REFUSED:
+            self._pool.terminate()
+
+
+async def _nothing_to_reset(_connection: object) -> None:
+    # asyncpg would send RESET ALL and the like after each use, a round trip. Nothing here sets anything on a session
+    # (advisory locks are the transaction's, or taken on a dedicated connection), and asyncpg itself rolls back first.
+    return
+
+
+class _StoreErrors:
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if error is not None and not isinstance(error, StoreError):
+            store_error = translated(error)
+            if store_error is not None:
+                raise store_error from error

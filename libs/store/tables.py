@@ -1,0 +1,197 @@
+"""The tables, as SQLModel classes: the model that alembic's history has to end in.
+
+Only the schema lives here. What runs against it at full speed are the named queries in `sql/`, through asyncpg.
+Every moment is a `timestamptz(3)`: milliseconds, as the frames show it, so that a row and its frame never differ.
+"""
+
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Text,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlmodel import Field, SQLModel
+
+_NAMES = {
+    "ix": "%(table_name)s_%(column_0_N_name)s",
+    "uq": "%(table_name)s_%(column_0_N_name)s_key",
+    "ck": "%(table_name)s_%(constraint_name)s_check",
+    "pk": "%(table_name)s_pkey",
+}
+
+metadata = MetaData(naming_convention=_NAMES)
+
+
+class _Table(SQLModel):
+    metadata = metadata
+
+
+def _moment(*, nullable: bool = False) -> Any:  # noqa: ANN401 - SQLModel's Field is typed so
+    return Field(sa_type=TIMESTAMP(timezone=True, precision=3), nullable=nullable)  # pyright: ignore[reportArgumentType, reportCallIssue, reportUnknownVariableType]
+
+
+class BuildTable(_Table, table=True):
+    """One order of a player: `building -> completed | cancelled`, nothing else.
+
+    Indexes, and what each is for:
+        build_site_busy: one build a site; also the count of a player's builds at once.
+        build_due: what is due, oldest first (sweep, reconcile).
+        build_newest: `build.list`.
+        build_standing: what a player has finished, by kind (prerequisites).
+        build_recent: rows completed ahead of their `due_at`, which readers still show as building.
+    None of the updates could be HOT: the row's state is in the partial indexes' predicates. So no fillfactor here.
+    """
+
+    __tablename__: ClassVar[str] = "build"  # pyright: ignore[reportIncompatibleUnannotatedOverride, reportIncompatibleVariableOverride]
+    __table_args__ = (
+        CheckConstraint("state IN ('building', 'completed', 'cancelled')", name="state"),
+        CheckConstraint("revision >= 1", name="revision"),
+        CheckConstraint("due_at >= started_at", name="due"),
+        CheckConstraint("(state = 'completed') = (completed_at IS NOT NULL)", name="completed"),
+        CheckConstraint("(state = 'cancelled') = (cancelled_at IS NOT NULL)", name="cancelled"),
+        CheckConstraint("player <> ''", name="player"),
+        Index("build_site_busy", "player", "site", unique=True, postgresql_where=text("state = 'building'")),
+        Index("build_due", "due_at", "id", postgresql_where=text("state = 'building'")),
+        Index("build_newest", "player", text("id DESC")),
+        Index("build_standing", "player", "kind", postgresql_where=text("state = 'completed'")),
+        Index("build_recent", "player", "due_at", postgresql_where=text("state = 'completed'")),
+    )
+
+    id: UUID = Field(sa_column=Column(Uuid(as_uuid=True), primary_key=True))
+    player: str = Field(sa_column=Column(Text, nullable=False))
+    kind: str = Field(sa_column=Column(Text, nullable=False))
+    site: str = Field(sa_column=Column(Text, nullable=False))
+    state: str = Field(sa_column=Column(Text, nullable=False))
+    revision: int = Field(sa_column=Column(Integer, nullable=False))
+    started_at: datetime = _moment()
+    due_at: datetime = _moment()
+    completed_at: datetime | None = _moment(nullable=True)
+    cancelled_at: datetime | None = _moment(nullable=True)
+    follow_ups: list[dict[str, Any]] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
+    trace: str | None = Field(default=None, sa_column=Column(Text))
+
+
+class InboxTable(_Table, table=True):
+    """Which command ids were carried out, and their outcome: what makes a command safe to repeat. Kept 7 days.
+
+    `player` is empty for what operators asked. `fingerprint` is a hash of the arguments, `outcome` the reply's body.
+    """
+
+    __tablename__: ClassVar[str] = "inbox"  # pyright: ignore[reportIncompatibleUnannotatedOverride, reportIncompatibleVariableOverride]
+    __table_args__ = (Index("inbox_created", "created_at"),)
+
+    player: str = Field(sa_column=Column(Text, primary_key=True))
+    command_id: str = Field(sa_column=Column(Text, primary_key=True))
+    command: str = Field(sa_column=Column(Text, nullable=False))
+    fingerprint: bytes = Field()
+    outcome: str = Field(sa_column=Column(Text, nullable=False))
+    created_at: datetime = Field(
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=func.now()),
+    )
+
+
+class OutboxTable(_Table, table=True):
+    """What somebody has yet to be told; deleted once the stream holds it.
+
+    `payload` is the stored body of the push, `tell_at` the moment before which no teller tells it, `player` null the
+    feed that everybody has. Rows of one source are told in the order of `id`.
+    """
+
+    __tablename__: ClassVar[str] = "outbox"  # pyright: ignore[reportIncompatibleUnannotatedOverride, reportIncompatibleVariableOverride]
+    __table_args__ = (
+        CheckConstraint("source_kind IN ('build', 'event')", name="source_kind"),
+        Index("outbox_message_id_key", "message_id", unique=True),
+        Index("outbox_source", "source_id", "id"),
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
+    message_id: str = Field(sa_column=Column(Text, nullable=False))
+    source_kind: str = Field(sa_column=Column(Text, nullable=False))
+    source_id: UUID = Field(sa_column=Column(Uuid(as_uuid=True), nullable=False))
+    revision: int = Field(sa_column=Column(Integer, nullable=False))
+    player: str | None = Field(default=None, sa_column=Column(Text))
+    payload: str = Field(sa_column=Column(Text, nullable=False))
+    tell_at: datetime = _moment()
+    created_at: datetime = Field(
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=func.now()),
+    )
+
+
+class QueuedOrderTable(_Table, table=True):
+    """An order that waits for its site: started, at the `due_at` of the one before, by whoever completes that one.
+
+    `id` becomes the build's id; orders of one site start in the order of `position`. `follow_ups` and `trace` are
+    copied into the build. An order is queued only while the site's building row is locked (FOR NO KEY UPDATE), so
+    the completing transaction has to look for the next order in a statement *after* its UPDATE: only that one's
+    snapshot holds what was committed while the UPDATE waited for the lock.
+    """
+
+    __tablename__: ClassVar[str] = "queued_order"  # pyright: ignore[reportIncompatibleUnannotatedOverride, reportIncompatibleVariableOverride]
+    __table_args__ = (
+        CheckConstraint("duration_ms >= 0", name="duration"),
+        Index("queued_order_next", "player", "site", "position"),
+    )
+
+    id: UUID = Field(sa_column=Column(Uuid(as_uuid=True), primary_key=True))
+    position: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(always=True), nullable=False))
+    player: str = Field(sa_column=Column(Text, nullable=False))
+    site: str = Field(sa_column=Column(Text, nullable=False))
+    kind: str = Field(sa_column=Column(Text, nullable=False))
+    duration_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+    follow_ups: list[dict[str, Any]] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
+    trace: str | None = Field(default=None, sa_column=Column(Text))
+    created_at: datetime = Field(
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=func.now()),
+    )
+
+
+class WorldEventTable(_Table, table=True):
+    """One push of an announcement, now or later; an announcement with warnings is several rows of one series.
+
+    `scheduled -> told | cancelled`; `player` null is everybody. The row decides, as with builds.
+    """
+
+    __tablename__: ClassVar[str] = "world_event"  # pyright: ignore[reportIncompatibleUnannotatedOverride, reportIncompatibleVariableOverride]
+    __table_args__ = (
+        CheckConstraint("state IN ('scheduled', 'told', 'cancelled')", name="state"),
+        CheckConstraint("revision >= 1", name="revision"),
+        CheckConstraint("(state = 'told') = (told_at IS NOT NULL)", name="told"),
+        Index("world_event_due", "due_at", "id", postgresql_where=text("state = 'scheduled'")),
+        Index("world_event_series", "series"),
+    )
+
+    id: UUID = Field(sa_column=Column(Uuid(as_uuid=True), primary_key=True))
+    series: UUID = Field(sa_column=Column(Uuid(as_uuid=True), nullable=False))
+    player: str | None = Field(default=None, sa_column=Column(Text))
+    event: str = Field(sa_column=Column(Text, nullable=False))
+    data: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+    due_at: datetime = _moment()
+    state: str = Field(sa_column=Column(Text, nullable=False))
+    revision: int = Field(sa_column=Column(Integer, nullable=False))
+    told_at: datetime | None = _moment(nullable=True)
+    created_at: datetime = Field(
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=func.now()),
+    )
+
+
+class FeedMarkTable(_Table, table=True):
+    """How far each stream was ever told, and in which epoch: below it, a stream has gone backwards."""
+
+    __tablename__: ClassVar[str] = "feed_mark"  # pyright: ignore[reportIncompatibleUnannotatedOverride, reportIncompatibleVariableOverride]
+
+    stream: str = Field(sa_column=Column(Text, primary_key=True))
+    epoch: str = Field(sa_column=Column(Text, nullable=False))
+    last_seq: int = Field(sa_column=Column(BigInteger, nullable=False))

@@ -1,0 +1,81 @@
+"""How to reach the NATS server, and as whom."""
+
+import ssl
+from urllib.parse import urlsplit
+
+import msgspec
+
+
+class BusOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How to reach the NATS server, and as whom.
+
+    Attributes:
+        url: `nats://host:4222` or `tls://...`, several separated by commas (the members of one cluster); a user and
+            password may stand in it.
+        name: how the server's monitoring calls this connection.
+        user: with `password`, where the server knows users.
+        password: see `user`.
+        token: where the server knows one token.
+        creds_file: path of a credentials file (JWT and seed), where the server knows accounts by JWT.
+        nkey_seed_file: path of an nkey's seed.
+        tls_ca_file: PEM file of the authorities that may sign the server's certificate; the system's by default.
+        tls_cert_file: PEM file of this client's certificate, where the server asks for one.
+        tls_key_file: PEM file of its key.
+        tls_hostname: the name that the server's certificate must bear, where it is not the URL's.
+        inbox_prefix: the first tokens of the subjects on which this process receives answers; per service, so that
+            permissions can keep services from reading each other's.
+        connect_timeout_s: for one attempt.
+        reconnect_wait_s: between two attempts on the same server.
+        ping_interval_s: a server that leaves two pings unanswered is given up.
+        max_waiting_bytes: what may wait for the socket; beyond it, publishing raises BusUnavailable.
+    """
+
+    url: str = "nats://127.0.0.1:4222"
+    name: str = "starwake"
+    user: str | None = None
+    password: str | None = None
+    token: str | None = None
+    creds_file: str | None = None
+    nkey_seed_file: str | None = None
+    tls_ca_file: str | None = None
+    tls_cert_file: str | None = None
+    tls_key_file: str | None = None
+    tls_hostname: str | None = None
+    inbox_prefix: str = "_INBOX"
+    connect_timeout_s: float = 2.0
+    reconnect_wait_s: float = 0.1
+    ping_interval_s: float = 3.0
+    max_waiting_bytes: int = 16 * 1024 * 1024
+
+    @property
+    def servers(self) -> list[str]:
+        """The URLs, one each.
+
+        Raises:
+            ValueError: one of them is not a nats:// or tls:// URL.
+        """
+        servers = [server.strip() for server in self.url.split(",") if server.strip()]
+        for server in servers:
+            if urlsplit(server).scheme not in ("nats", "tls"):
+                raise ValueError(f"not a nats:// or tls:// URL: {server.rpartition('@')[2]!r}")
+        if not servers:
+            raise ValueError("no NATS URL given")
+        return servers
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """The TLS settings, None where none are given and no URL asks for TLS.
+
+        Raises:
+            OSError: a file cannot be read.
+        """
+        if not (self.tls_ca_file or self.tls_cert_file) and not any(url.startswith("tls:") for url in self.servers):
+            return None
+        context = ssl.create_default_context(cafile=self.tls_ca_file)
+        if self.tls_cert_file:
+            context.load_cert_chain(self.tls_cert_file, self.tls_key_file)
+        return context
+
+    def __repr__(self) -> str:
+        # Not the generated one on purpose: it would print the password and the token.
+        servers = ",".join(server.rpartition("@")[2] for server in self.url.split(","))
+        return f"BusOptions(url={servers!r}, name={self.name!r})"

@@ -24,7 +24,7 @@ class FairQueue(Generic[Item]):
         """Append `item` to what `player` (None: everybody) waits for."""
         waiting = self._turns.get(player)
         if waiting is None:
-            self._turns[player] = waiting = deque()
+            self._turns[player] = waiting = deque[Item]()
         waiting.append(item)
         self._size += 1
 

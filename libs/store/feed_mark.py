@@ -1,0 +1,31 @@
+"""How far a stream was ever told: below its mark, a stream has gone backwards."""
+
+from typing import NamedTuple
+
+from libs.store.database import Connection
+from libs.store.sql import load
+
+SQL = load("feed_mark")
+
+
+class FeedMark(NamedTuple):
+    """The epoch that the mark was last set in, and the highest sequence that was ever told."""
+
+    epoch: str
+    last_seq: int
+
+
+async def read_mark(connection: Connection, stream: str) -> FeedMark | None:
+    """The mark of `stream`; None before its first epoch."""
+    row = await connection.fetchrow(SQL.read, stream)
+    return None if row is None else FeedMark(row[0], row[1])
+
+
+async def raise_mark(connection: Connection, stream: str, last_seq: int) -> None:
+    """Lift the mark of `stream` to `last_seq`; it never sinks."""
+    await connection.execute(SQL.lift, stream, last_seq)
+
+
+async def begin_epoch(connection: Connection, stream: str, epoch: str, last_seq: int) -> None:
+    """Note a new epoch of `stream`, which begins above `last_seq`."""
+    await connection.execute(SQL.begin_epoch, stream, epoch, last_seq)

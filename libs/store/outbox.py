@@ -1,0 +1,69 @@
+"""What somebody has yet to be told: reading the outbox, and forgetting what was told."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import cast
+
+import msgspec
+
+from libs.contracts.events import Notification
+from libs.contracts.ids import PlayerId
+from libs.store.database import Connection, Record
+from libs.store.sql import load
+
+SQL = load("outbox")
+
+
+class OutboxRow(msgspec.Struct, frozen=True):
+    """One push that waits to be told.
+
+    Attributes:
+        id: its place; rows of one source are told in this order.
+        notification: what is told.
+        tell_at: not before this moment of the database's clock.
+        source_id: the build or world event that it tells of.
+        created_at: when the row was written; nobody can have told it before.
+    """
+
+    id: int
+    notification: Notification
+    tell_at: datetime
+    source_id: str
+    created_at: datetime
+
+
+async def read_earlier(connection: Connection, revisions: Sequence[tuple[str, int]]) -> list[OutboxRow]:
+    """What stands in the outbox before these (id, revision), in order."""
+    ids = [source for source, _ in revisions]
+    return _rows(await connection.fetch(SQL.earlier, ids, [revision for _, revision in revisions]))
+
+
+async def read_untold(connection: Connection, after: int, older_than_s: float, limit: int) -> list[OutboxRow]:
+    """A page of what should have been told `older_than_s` seconds ago, behind the row `after`, oldest first."""
+    return _rows(await connection.fetch(SQL.untold, after, timedelta(seconds=older_than_s), limit))
+
+
+async def delete_told(connection: Connection, ids: Sequence[int]) -> None:
+    """Forget these rows; those that somebody else is deleting are left to them."""
+    await connection.execute(SQL.delete_told, ids)
+
+
+async def read_backlog(connection: Connection) -> tuple[int, datetime | None]:
+    """How many rows wait although their time has come, and since when the oldest does."""
+    row = await connection.fetchrow(SQL.backlog)
+    return (0, None) if row is None else (cast("int", row[0]), cast("datetime | None", row[1]))
+
+
+def _rows(records: Sequence[Record]) -> list[OutboxRow]:
+    return [
+        OutboxRow(
+            id=record[0],
+            notification=Notification(
+                record[1], None if record[2] is None else PlayerId(record[2]), cast("str", record[3]).encode()
+            ),
+            tell_at=record[4],
+            source_id=record[6],
+            created_at=record[5],
+        )
+        for record in records
+    ]

@@ -1,0 +1,44 @@
+-- name: build_keys
+-- Builds that wait, in the order of their ids, page by page: what reconcile compares with the alarms.
+SELECT id::text, revision, due_at, started_at
+FROM build
+WHERE state = 'building' AND id > $1::uuid
+ORDER BY id
+LIMIT $2
+
+-- name: event_keys
+-- World events that wait, in the order of their ids.
+SELECT id::text, revision, due_at, created_at
+FROM world_event
+WHERE state = 'scheduled' AND id > $1::uuid
+ORDER BY id
+LIMIT $2
+
+-- name: try_lock
+-- The right to do something that one copy at a time does; held until the connection ends.
+SELECT pg_try_advisory_lock($1)
+
+-- name: forget_inbox
+-- Deletes a page of command ids that are older than promised. Not flushed: a loss only deletes again.
+WITH relaxed AS MATERIALIZED (
+    SELECT set_config('synchronous_commit', 'off', true)
+), old AS (
+    SELECT player, command_id FROM inbox WHERE created_at < clock_timestamp() - $1::interval
+    ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM inbox i USING old o WHERE i.player = o.player AND i.command_id = o.command_id RETURNING 1
+)
+SELECT (SELECT count(*) FROM gone) FROM relaxed
+
+-- name: forget_events
+-- Deletes a page of world events that ended long ago.
+WITH relaxed AS MATERIALIZED (
+    SELECT set_config('synchronous_commit', 'off', true)
+), old AS (
+    SELECT id FROM world_event
+    WHERE state <> 'scheduled' AND due_at < clock_timestamp() - $1::interval
+    ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM world_event e USING old o WHERE e.id = o.id RETURNING 1
+)
+SELECT (SELECT count(*) FROM gone) FROM relaxed

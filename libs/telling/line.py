@@ -1,0 +1,113 @@
+"""PURE: who is told next - each row not before its time, the rows of one source one after the other.
+
+The second row of a source is handed out only when the first is known to be told: two publishes in flight could change
+places where the connection breaks between them, and "completed" would overtake "started". Time is an argument
+(seconds since the epoch, by the database's clock).
+"""
+
+import heapq
+from collections import deque
+from typing import Protocol
+
+from libs.store.outbox import OutboxRow
+
+
+class Waiter(Protocol):
+    """Who wants to know what became of a row."""
+
+    def settle(self, *, told: bool) -> None:
+        """Called once for each row that this waiter was added with."""
+
+
+class Job:
+    """A row on its way to being told."""
+
+    __slots__ = ("at", "row", "waiters")
+
+    def __init__(self, row: OutboxRow) -> None:
+        self.row = row
+        self.at = row.tell_at.timestamp()
+        self.waiters: list[Waiter] = []
+
+    def settle(self, *, told: bool) -> None:
+        """Tell all who wait what became of this row."""
+        for waiter in self.waiters:
+            waiter.settle(told=told)
+
+
+class Line:
+    """The rows that wait to be told, `limit` at most."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._jobs: dict[int, Job] = {}
+        self._sources: dict[str, deque[Job]] = {}  # what stands first is in the heap, or handed out
+        self._heap: list[tuple[float, int, Job]] = []
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __contains__(self, row_id: int) -> bool:
+        return row_id in self._jobs
+
+    @property
+    def room(self) -> int:
+        """How many more rows fit."""
+        return max(0, self._limit - len(self._jobs))
+
+    def add(self, row: OutboxRow, waiter: Waiter | None = None) -> bool:
+        """Take a row in; one that is here already only gets the waiter. False: it does not fit.
+
+        Rows of one source have to be added in the order of their ids.
+        """
+        job = self._jobs.get(row.id)
+        if job is None:
+            if len(self._jobs) >= self._limit:
+                return False
+            job = Job(row)
+            self._jobs[row.id] = job
+            ahead = self._sources.get(row.source_id)
+            if ahead is None:
+                self._sources[row.source_id] = deque((job,))
+                heapq.heappush(self._heap, (job.at, row.id, job))
+            else:
+                ahead.append(job)
+        if waiter is not None:
+            job.waiters.append(waiter)
+        return True
+
+    def next_at(self) -> float | None:
+        """When `take` next has something to hand out."""
+        return self._heap[0][0] if self._heap else None
+
+    def take(self, now: float, limit: int) -> list[Job]:
+        """Up to `limit` rows whose time has come; each is to be answered by `told` or `fail`."""
+        taken: list[Job] = []
+        while self._heap and self._heap[0][0] <= now and len(taken) < limit:
+            taken.append(heapq.heappop(self._heap)[2])
+        return taken
+
+    def told(self, job: Job) -> None:
+        """`job` is told: the next row of its source may follow."""
+        del self._jobs[job.row.id]
+        behind = self._sources[job.row.source_id]
+        behind.popleft()
+        if behind:
+            following = behind[0]
+            heapq.heappush(self._heap, (following.at, following.row.id, following))
+        else:
+            del self._sources[job.row.source_id]
+
+    def fail(self, job: Job) -> list[Job]:
+        """`job` could not be told: it and all behind it of its source leave the line, and stay in the outbox."""
+        left = list(self._sources.pop(job.row.source_id))
+        for each in left:
+            del self._jobs[each.row.id]
+        return left
+
+    def give_up(self) -> list[Job]:
+        """Take everything out that is not handed out, with what stands behind it."""
+        left: list[Job] = []
+        while self._heap:
+            left += self.fail(heapq.heappop(self._heap)[2])
+        return left

@@ -1,0 +1,279 @@
+"""Tells what the outbox holds: in order, not before its time, and forgets it once the stream has it.
+
+Any number of tellers may tell the same row; it has one message id, and the stream keeps one. What a teller does not
+get to (its line is full, the bus is away, the process dies) stays in the outbox, and the scheduler's sweep tells it.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from libs.bus import feed
+from libs.bus.connection import Bus
+from libs.bus.errors import BusError
+from libs.bus.notifications import Notifier
+from libs.contracts.ids import PlayerId
+from libs.runtime.logs import get_logger
+from libs.store.database import Database
+from libs.store.errors import StoreError
+from libs.store.feed_mark import raise_mark
+from libs.store.outbox import OutboxRow, delete_told
+from libs.telling import faults
+from libs.telling.clock import DatabaseClock
+from libs.telling.line import Job, Line
+
+log = get_logger("teller")
+
+STREAM = "NOTIFICATIONS"
+LINE_LIMIT = 20_000
+_AT_ONCE = 512
+_PUBLISHING_AT_ONCE = 8
+_DELETE_AT_ONCE = 2_000
+_DELETE_LINGER_S = 0.01
+_DUPLICATE_WINDOW_S = 600.0
+_SURELY_REMEMBERED_S = _DUPLICATE_WINDOW_S * 0.8
+_PAUSE_AFTER_FAILURE_S = 0.2
+
+
+@dataclass(frozen=True)
+class TellResult:
+    """How many rows are told, and how many stay in the outbox for a later sweep."""
+
+    told: int
+    left: int
+
+
+class Teller:
+    """Tells rows of the outbox through one connection to the bus.
+
+    Args:
+        database: where the outbox is.
+        bus: where they are told.
+        clock: decides when a row's time has come.
+        limit: how many rows wait in memory at most.
+        on_told: called with each row and the database's time at which the stream had acknowledged it.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        bus: Bus,
+        clock: DatabaseClock,
+        *,
+        limit: int = LINE_LIMIT,
+        on_told: Callable[[OutboxRow, float], None] | None = None,
+    ) -> None:
+        self._database = database
+        self._bus = bus
+        self._clock = clock
+        self._notifier = Notifier(bus)
+        self._line = Line(limit)
+        self._on_told = on_told
+        self._wake = asyncio.Event()
+        self._open = asyncio.Event()
+        self._open.set()
+        self._idle = asyncio.Event()
+        self._publishing: set[asyncio.Task[None]] = set()
+        self._told: list[Job] = []
+        self._told_there = asyncio.Event()
+        self._seq = 0
+        self._marked = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many rows are in the line."""
+        return len(self._line)
+
+    def __contains__(self, row_id: int) -> bool:
+        """Whether the row is on its way already."""
+        return row_id in self._line
+
+    def offer(self, rows: Sequence[OutboxRow]) -> int:
+        """Take rows in to be told, those of one source in order; how many fitted. The rest is left to the sweep."""
+        taken = 0
+        for row in rows:
+            if not self._line.add(row):
+                break
+            taken += 1
+        self._wake.set()
+        return taken
+
+    async def tell(self, rows: Sequence[OutboxRow]) -> TellResult:
+        """Tell these rows, those of one source in order, and return when each is told and deleted, or given up.
+
+        `run` has to be running.
+        """
+        waiter = _Waiter(len(rows))
+        for row in rows:
+            if not self._line.add(row, waiter):
+                waiter.settle(told=False)
+        self._wake.set()
+        await waiter.done.wait()
+        return TellResult(waiter.told, len(rows) - waiter.told)
+
+    def pause(self) -> None:
+        """Tell nothing until `resume`: the stream is being looked at, and might go back to an older state."""
+        self._open.clear()
+
+    def resume(self) -> None:
+        """Go on telling."""
+        self._open.set()
+
+    async def run(self) -> None:
+        """Tell until cancelled. What is being published then still gets through, see `drain`."""
+        forgetting = asyncio.create_task(self._forget(), name="teller-forget")
+        try:
+            while True:
+                await self._until_due()
+                await self._open.wait()
+                jobs = self._line.take(self._clock.now(), _AT_ONCE)
+                if jobs:
+                    task = asyncio.create_task(self._publish(jobs), name="teller-publish")
+                    self._publishing.add(task)
+                    task.add_done_callback(self._publishing.discard)
+                while len(self._publishing) >= _PUBLISHING_AT_ONCE:
+                    await asyncio.wait(self._publishing, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            forgetting.cancel()
+            with suppress(asyncio.CancelledError):
+                await forgetting
+            # Nobody tells these any more; they stay in the outbox.
+            for job in self._line.give_up():
+                job.settle(told=False)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait until all that was offered is told and deleted, for `timeout_s` seconds at most.
+
+        Rows whose time comes later than that are not waited for.
+        """
+        until = self._clock.now() + timeout_s
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self._publishing or self._told or self._due_before(until):
+                    self._idle.clear()
+                    await self._idle.wait()
+
+    def _due_before(self, until: float) -> bool:
+        at = self._line.next_at()
+        return at is not None and at <= until
+
+    async def _until_due(self) -> None:
+        """Wait until the first row's time has come."""
+        loop = asyncio.get_running_loop()
+        while True:
+            at = self._line.next_at()
+            left = None if at is None else at - self._clock.now()
+            if left is not None and left <= 0:
+                return
+            self._wake.clear()
+            timer = None if left is None else loop.call_later(left, self._wake.set)
+            try:
+                await self._wake.wait()
+            finally:
+                if timer is not None:
+                    timer.cancel()
+
+    async def _publish(self, jobs: list[Job]) -> None:
+        try:
+            jobs = await self._without_told(jobs)
+            answers = await self._notifier.tell([job.row.notification for job in jobs])
+        except (BusError, StoreError) as error:
+            self._failed(jobs, error)
+            return
+        faults.reach(faults.AFTER_PUBLISH)
+        now = self._clock.now()
+        failure: BusError | None = None
+        for job, answer in zip(jobs, answers, strict=True):
+            if isinstance(answer, BusError):
+                failure = answer
+                self._give_up(job)
+                continue
+            self._seq = max(self._seq, answer.seq)
+            self._is_told(job)
+            if self._on_told is not None:
+                self._on_told(job.row, now)
+        self._told_there.set()
+        self._wake.set()
+        self._idle.set()
+        if failure is not None:
+            log.warning("teller.left_to_sweep", error=str(failure))
+            await asyncio.sleep(_PAUSE_AFTER_FAILURE_S)
+
+    def _is_told(self, job: Job) -> None:
+        self._line.told(job)
+        self._told.append(job)
+
+    def _failed(self, jobs: list[Job], error: Exception) -> None:
+        log.warning("teller.left_to_sweep", rows=len(jobs), error=str(error))
+        for job in jobs:
+            self._give_up(job)
+        self._idle.set()
+
+    def _give_up(self, job: Job) -> None:
+        for left in self._line.fail(job):
+            left.settle(told=False)
+
+    async def _without_told(self, jobs: list[Job]) -> list[Job]:
+        """Drop those that somebody told so long ago that the stream has forgotten their message id.
+
+        The stream drops a second message only within its duplicate window, so a row that is older than that is looked
+        for in the feed itself; its body names row and revision.
+        """
+        surely_remembered = self._clock.now() - _SURELY_REMEMBERED_S
+        old: dict[PlayerId | None, list[Job]] = {}
+        for job in jobs:
+            if max(job.at, job.row.created_at.timestamp()) < surely_remembered:
+                old.setdefault(job.row.notification.player, []).append(job)
+        if not old:
+            return jobs
+        found: list[Job] = []
+        for player, theirs in old.items():
+            bodies = {push.body for push in await feed.read_pushes(self._bus, player, 0)}
+            found += [job for job in theirs if job.row.notification.body in bodies]
+        for job in found:  # only now: had a later read failed, all would have been given up
+            self._is_told(job)
+        self._told_there.set()
+        found_ids = {job.row.id for job in found}
+        return [job for job in jobs if job.row.id not in found_ids]
+
+    async def _forget(self) -> None:
+        while True:
+            await self._told_there.wait()
+            if len(self._told) < _AT_ONCE:
+                await asyncio.sleep(_DELETE_LINGER_S)  # a few more to share the statement
+            self._told_there.clear()
+            while self._told:
+                jobs, self._told = self._told[:_DELETE_AT_ONCE], self._told[_DELETE_AT_ONCE:]
+                try:
+                    await self._delete([job.row.id for job in jobs])
+                except StoreError as error:
+                    # Told all the same: whoever finds the rows tells them again, and the stream drops the second.
+                    log.warning("teller.not_deleted", rows=len(jobs), error=str(error))
+                finally:
+                    for job in jobs:
+                        job.settle(told=True)
+            self._idle.set()
+
+    async def _delete(self, ids: list[int]) -> None:
+        seq = self._seq
+        async with self._database.connection() as connection:
+            await delete_told(connection, ids)
+            if seq > self._marked:
+                await raise_mark(connection, STREAM, seq)
+                self._marked = seq
+
+
+class _Waiter:
+    def __init__(self, rows: int) -> None:
+        self.told = 0
+        self.done = asyncio.Event()
+        self._left = rows
+        if rows == 0:
+            self.done.set()
+
+    def settle(self, *, told: bool) -> None:
+        self.told += told
+        self._left -= 1
+        if self._left == 0:
+            self.done.set()

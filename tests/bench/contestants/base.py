@@ -1,0 +1,110 @@
+"""What every contestant offers, and the servers that several of them lean on."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from libs.cli.embedded.ports import LOOPBACK, free_ports
+from libs.cli.embedded.postgres import PostgresServer
+from libs.cli.embedded.process import start as start_child
+from tests.bench.harness.processes import SERVER_CORE, Server, cpu_seconds, pin, resident_bytes, server
+
+SECRET = secrets.token_urlsafe(32)
+"""Signs the players' tokens of one benchmark run."""
+
+
+@dataclass
+class Running:
+    """A contestant that is up.
+
+    Attributes:
+        url: the players' WebSocket endpoint.
+        parts: its processes by role; `web` is the one that holds the sockets.
+        secret: signs its players' tokens.
+        addresses: where its inner servers are (`redis`, `postgres`, `nats`).
+    """
+
+    url: str
+    parts: dict[str, list[psutil.Process]] = field(default_factory=dict[str, list[psutil.Process]])
+    secret: str = SECRET
+    addresses: dict[str, str] = field(default_factory=dict[str, str])
+
+    def cpu_seconds(self, part: str | None = None) -> float:
+        """CPU used so far by one part, or by all."""
+        return cpu_seconds(self._processes(part))
+
+    def resident_bytes(self, part: str) -> int:
+        """Memory that only this part's processes hold."""
+        return resident_bytes(self._processes(part))
+
+    def _processes(self, part: str | None) -> Iterable[psutil.Process]:
+        chosen = self.parts.values() if part is None else [self.parts[part]]
+        return [process for processes in chosen for process in processes]
+
+
+async def until(condition: Callable[[], Awaitable[bool]], within_s: float, what: str) -> None:
+    """Poll `condition` every 50 ms.
+
+    Raises:
+        RuntimeError: it did not come true in time.
+    """
+    try:
+        async with asyncio.timeout(within_s):
+            while not await condition():
+                await asyncio.sleep(0.05)
+    except TimeoutError as late:
+        raise RuntimeError(f"{what} was not there within {within_s:.0f} s") from late
+
+
+async def accepts(port: int) -> bool:
+    """Whether something listens on this loopback port."""
+    try:
+        _, writer = await asyncio.open_connection(LOOPBACK, port)
+    except OSError:
+        return False
+    writer.close()
+    await writer.wait_closed()
+    return True
+
+
+@asynccontextmanager
+async def listening(
+    name: str, argv: Iterable[str], port: int, folder: Path, env: dict[str, str]
+) -> AsyncIterator[Server]:
+    """A server process that listens on `port`."""
+    async with server(name, argv, env=env, log_folder=folder) as running:
+        await until(lambda: accepts(port), 60, name)
+        yield running
+
+
+@asynccontextmanager
+async def redis_server(folder: Path) -> AsyncIterator[tuple[str, Server]]:
+    """Redis with its append-only file on, synced every second: its documentation's recommendation for data that matters."""
+    [port] = free_ports(1)
+    store = folder / "redis"
+    store.mkdir(exist_ok=True)
+    argv = (
+        *("redis-server", "--port", str(port), "--bind", LOOPBACK, "--dir", str(store)),
+        *("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
+    )
+    async with listening("redis", argv, port, folder, {}) as running:
+        yield f"redis://{LOOPBACK}:{port}/0", running
+
+
+@asynccontextmanager
+async def postgres_server(folder: Path) -> AsyncIterator[tuple[PostgresServer, list[psutil.Process]]]:
+    """A fresh Postgres with fsync on, on the server core."""
+    [port] = free_ports(1)
+    postgres = PostgresServer(folder / "postgres", folder / "postgres.log", port, secrets.token_hex(8))
+    child = await start_child(await postgres.prepare())
+    try:
+        pin(child.pid, SERVER_CORE)
+        await until(postgres.is_healthy, 60, "postgres")
+        yield postgres, [psutil.Process(child.pid)]
+    finally:
+        await child.stop(within=20)

@@ -1,0 +1,172 @@
+"""Fixtures for everybody: real servers, databases, services as processes, the whole stack.
+
+STARWAKE_TEST_CONTAINERS says where the shared NATS server runs: `auto` (the default: in a container where an engine
+is there, else the wheel's program), `require` (in a container or the run fails; CI) or `never`.
+"""
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.containers import NoContainerEngine, nats_container
+from tests.support.eventually import eventually as poll
+from tests.support.nats import LocalNats, NatsAddress
+from tests.support.players import unique_player as new_player
+from tests.support.postgres import LocalPostgres
+from tests.support.service_process import ServiceProcess
+from tests.support.stack import Stack
+
+if TYPE_CHECKING:
+    from libs.bus.connection import Bus
+
+_WHERE_NATS_RAN = pytest.StashKey[str]()
+_TIME_SCALE = "600"
+
+
+@pytest.fixture(scope="session")
+def server_directory() -> Iterator[Path]:
+    """A directory for servers' data that another user may enter (Postgres does not run as root)."""
+    import tempfile  # noqa: PLC0415 - only here: tmp_path is closed to other users
+
+    directory = Path(tempfile.mkdtemp(prefix="starwake-test-"))
+    directory.chmod(0o711)
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+async def nats_server(request: pytest.FixtureRequest, server_directory: Path) -> AsyncIterator[NatsAddress]:
+    """The run's NATS server, in a container where possible; shared, so tests use players of their own."""
+    mode = os.environ.get("STARWAKE_TEST_CONTAINERS", "auto")
+    with ExitStack() as stack:
+        address, reason = None, "STARWAKE_TEST_CONTAINERS=never"
+        if mode != "never":
+            try:
+                address = stack.enter_context(nats_container())
+            except NoContainerEngine as error:
+                if mode == "require":
+                    raise
+                reason = str(error)
+        if address is not None:
+            request.config.stash[_WHERE_NATS_RAN] = "NATS ran in a container"
+            yield address
+            return
+        request.config.stash[_WHERE_NATS_RAN] = f"NATS ran as the wheel's program, not in a container: {reason}"
+        server = LocalNats(server_directory / "shared-nats")
+        (server_directory / "shared-nats").mkdir()
+        await server.start()
+        try:
+            yield server.address
+        finally:
+            await server.stop()
+
+
+@pytest.fixture
+async def fresh_nats(tmp_path: Path) -> AsyncIterator[LocalNats]:
+    """A NATS server of this test's own, which it may kill, restart and rob of its store."""
+    server = LocalNats(tmp_path)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+@pytest.fixture(scope="session")
+async def postgres_server(server_directory: Path) -> AsyncIterator[LocalPostgres]:
+    """The run's Postgres."""
+    server = LocalPostgres(server_directory)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+@pytest.fixture
+async def database_url(postgres_server: LocalPostgres) -> AsyncIterator[str]:
+    """A fresh database with the current schema."""
+    async with postgres_server.database() as url:
+        yield url
+
+
+@pytest.fixture
+async def empty_database_url(postgres_server: LocalPostgres) -> AsyncIterator[str]:
+    """A fresh database without any schema."""
+    async with postgres_server.database(migrated=False) as url:
+        yield url
+
+
+@pytest.fixture
+async def bus(nats_server: NatsAddress) -> "AsyncIterator[Bus]":
+    """A connection to the run's NATS server."""
+    from libs.bus.connection import Bus  # noqa: PLC0415 - unit tests need not import the driver
+    from libs.bus.options import BusOptions  # noqa: PLC0415 - as above
+
+    connection = await Bus.connect(BusOptions(url=nats_server.url, name="test"))
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+StartService = Callable[..., Awaitable[ServiceProcess]]
+
+
+@pytest.fixture
+async def service_process(nats_server: NatsAddress, server_directory: Path) -> AsyncIterator[StartService]:
+    """Starts one service as a process, e.g. `await service_process("command", STARWAKE_DATABASE_URL=url)`.
+
+    It speaks to the run's NATS server unless STARWAKE_NATS_URL says otherwise; `until_ready=False` returns as soon
+    as its health port is open. What still runs at the test's end is stopped.
+    """
+    async with AsyncExitStack() as running:
+
+        async def begin(name: str, *, until_ready: bool = True, **env: str) -> ServiceProcess:
+            service = ServiceProcess(name, {"STARWAKE_NATS_URL": nats_server.url, **env}, server_directory)
+            running.push_async_callback(_end, service)
+            return await service.start(until_ready=until_ready)
+
+        yield begin
+
+
+async def _end(service: ServiceProcess) -> None:
+    if service.exit_code is None:
+        await service.stop()
+
+
+@pytest.fixture(scope="session")
+async def stack(server_directory: Path) -> AsyncIterator[Stack]:
+    """The whole stack, shared by the run: catalogue times 600 times shorter, data gone at the end."""
+    running = Stack(server_directory / "stack", "--time-scale", _TIME_SCALE, "--no-durable")
+    running.output_file.parent.mkdir(mode=0o711)
+    await running.start()
+    try:
+        yield running
+    finally:
+        await running.stop()
+
+
+@pytest.fixture
+def unique_player() -> Callable[[], str]:
+    """Names of players that no other test has."""
+    return new_player
+
+
+@pytest.fixture
+def eventually() -> Callable[..., Awaitable[object]]:
+    """Waits for a condition, see tests/support/eventually.py."""
+    return poll
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say where the NATS server of this run was."""
+    where = config.stash.get(_WHERE_NATS_RAN, None)
+    if where is not None:
+        terminalreporter.section("servers")
+        terminalreporter.line(where)

@@ -16,7 +16,7 @@ class NoArgs(msgspec.Struct, frozen=True):
 
 
 class BuildStart(msgspec.Struct, frozen=True):
-    """`build.start`: a catalogue kind, on one of the player's sites."""
+    """`build.start` and `build.queue`: a catalogue kind, on one of the player's sites."""
 
     kind: Name
     site: Name
@@ -34,6 +34,12 @@ class BuildReschedule(msgspec.Struct, frozen=True):
     build_id: Uuid
     due_at: str | None = None
     factor: Annotated[float, msgspec.Meta(ge=0, le=1000)] | None = None
+
+
+class BuildUnqueue(msgspec.Struct, frozen=True):
+    """`build.unqueue`: withdraws an order that still waits for its site; takes the `id` of the `queued` object."""
+
+    build_id: Uuid
 
 
 class BuildList(msgspec.Struct, frozen=True):

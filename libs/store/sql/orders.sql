@@ -1,0 +1,107 @@
+-- name: lock_players
+-- One order of a player after the other, over all copies of the service. The keys come sorted: one lock order.
+SELECT pg_advisory_xact_lock(key) FROM unnest($1::bigint[]) AS key
+
+-- name: lock_builds
+-- The rows that orders want to change, or whose completion they count on: by id, or by site where one is building.
+-- Sorted by id, like every statement that locks builds; what it returns is each row as it is once locked.
+SELECT id::text, player, kind, site, state, revision, started_at, due_at, completed_at, cancelled_at, follow_ups, trace
+FROM build
+WHERE id IN (
+    SELECT unnest($1::uuid[])
+    UNION ALL
+    SELECT busy.id
+    FROM unnest($2::text[], $3::text[]) AS ask (player, site)
+    JOIN build AS busy ON busy.player = ask.player AND busy.site = ask.site AND busy.state = 'building'
+)
+ORDER BY build.id
+FOR NO KEY UPDATE
+
+-- name: load_orders
+-- For each order of a batch, in its order: the time; what the inbox remembers; what its site is busy with; how many
+-- builds its player has under way (counted up to a bound). A row that was completed ahead of its time still counts.
+WITH clock AS MATERIALIZED (SELECT date_trunc('milliseconds', clock_timestamp()) AS now)
+SELECT
+    clock.now, inbox.command, inbox.fingerprint, inbox.outcome,
+    coalesce(busy.kind, recent.kind) AS busy_kind,
+    CASE WHEN busy.kind IS NULL THEN recent.due_at END AS free_at,
+    held.builds + coalesce(ahead.builds, 0) AS builds
+FROM clock
+CROSS JOIN unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS ask (player, command_id, site, number)
+LEFT JOIN inbox ON inbox.player = ask.player AND inbox.command_id = ask.command_id
+LEFT JOIN build AS busy ON busy.player = ask.player AND busy.site = ask.site AND busy.state = 'building'
+CROSS JOIN LATERAL (
+    SELECT count(*) AS builds
+    FROM (SELECT FROM build WHERE build.player = ask.player AND build.state = 'building' LIMIT $4) AS some
+) AS held
+LEFT JOIN LATERAL (
+    SELECT count(*) AS builds
+    FROM build
+    WHERE build.player = ask.player AND build.state = 'completed' AND build.due_at > clock.now
+) AS ahead ON true
+LEFT JOIN LATERAL (
+    SELECT build.kind, build.due_at
+    FROM build
+    WHERE build.player = ask.player AND build.site = ask.site AND build.state = 'completed' AND build.due_at > clock.now
+    ORDER BY build.due_at DESC
+    LIMIT 1
+) AS recent ON true
+ORDER BY ask.number
+
+-- name: load_standing
+-- Which of the asked kinds each player has finished.
+SELECT ask.player, ask.kind
+FROM unnest($1::text[], $2::text[]) AS ask (player, kind)
+WHERE EXISTS (
+    SELECT FROM build
+    WHERE build.player = ask.player AND build.kind = ask.kind AND build.state = 'completed'
+        AND build.due_at <= clock_timestamp()
+)
+
+-- name: load_queues
+-- What waits for each player's sites, first come first.
+SELECT id::text, player, site, kind, duration_ms, follow_ups, trace, created_at
+FROM queued_order
+WHERE player = ANY ($1::text[])
+ORDER BY player, site, position
+
+-- name: change_builds
+-- Cancelled and rescheduled rows. The condition is the guard: fewer rows than asked for means that somebody else came
+-- first, and the whole batch is rolled back and judged again.
+UPDATE build
+SET state = new.state, revision = new.revision, due_at = new.due_at, cancelled_at = new.cancelled_at
+FROM unnest($1::uuid[], $2::int[], $3::text[], $4::int[], $5::timestamptz[], $6::timestamptz[])
+    AS new (id, expected, state, revision, due_at, cancelled_at)
+WHERE build.id = new.id AND build.state = 'building' AND build.revision = new.expected
+
+-- name: insert_orders
+-- A whole batch: its builds, what the inbox will remember, and what has yet to be told, in its order.
+WITH started AS (
+    INSERT INTO build (id, player, kind, site, state, revision, started_at, due_at, cancelled_at, follow_ups, trace)
+    SELECT * FROM unnest(
+        $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[],
+        $7::timestamptz[], $8::timestamptz[], $9::timestamptz[], $10::jsonb[], $11::text[]
+    )
+), remembered AS (
+    INSERT INTO inbox (player, command_id, command, fingerprint, outcome)
+    SELECT * FROM unnest($12::text[], $13::text[], $14::text[], $15::bytea[], $16::text[])
+)
+INSERT INTO outbox (message_id, source_kind, source_id, revision, player, payload, tell_at)
+SELECT message_id, 'build', source_id, revision, player, payload, tell_at
+FROM unnest($17::text[], $18::uuid[], $19::int[], $20::text[], $21::text[], $22::timestamptz[])
+    WITH ORDINALITY AS told (message_id, source_id, revision, player, payload, tell_at, number)
+ORDER BY told.number
+RETURNING id, message_id
+
+-- name: insert_queued
+-- Orders that wait for their site.
+INSERT INTO queued_order (id, player, site, kind, duration_ms, follow_ups, trace, created_at)
+SELECT id, player, site, kind, duration_ms, follow_ups, trace, created_at
+FROM unnest(
+    $1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::jsonb[], $7::text[], $8::timestamptz[]
+) WITH ORDINALITY AS new (id, player, site, kind, duration_ms, follow_ups, trace, created_at, number)
+ORDER BY new.number
+
+-- name: delete_queued
+-- Orders that wait no longer: started or withdrawn. Fewer than asked for: somebody else came first.
+DELETE FROM queued_order WHERE id = ANY ($1::uuid[])

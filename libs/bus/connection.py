@@ -110,6 +110,11 @@ class Bus:
         """
         self._listeners.append(listener)
 
+    def remove_connection_listener(self, listener: Callable[[bool], None]) -> None:
+        """Undo `on_connection_change`; harmless where it was not done."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
     # --- core NATS -------------------------------------------------------------------------------------------------
 
     def publish(
@@ -307,5 +312,5 @@ class Bus:
         self._replies.refuse(subject, text)
 
     def _tell(self, *, connected: bool) -> None:
-        for listener in self._listeners:
+        for listener in list(self._listeners):
             listener(connected)

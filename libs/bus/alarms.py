@@ -1,0 +1,166 @@
+"""Setting and taking back alarms: JetStream message schedules (ADR-51) in the stream TIMERS."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+import structlog
+
+from libs.bus.connection import Bus
+from libs.bus.errors import BusError, BusUnavailable, WrongLastSequence
+from libs.bus.headers import encode_headers
+from libs.bus.jetstream import ask_raw
+from libs.bus.message import Outgoing
+from libs.bus.publish import JetStreamPublisher, PublishResult
+from libs.bus.streams import TIMERS
+from libs.contracts import subjects
+from libs.contracts.alarms import Alarm
+from libs.contracts.subjects import AlarmKey
+from libs.contracts.times import LATEST, to_rfc3339
+
+_log = structlog.stdlib.get_logger("starwake.bus")
+
+LEAD: Final = timedelta(milliseconds=500)
+"""How much earlier than due a schedule fires, since it fires up to 256 ms late; the scheduler holds it meanwhile."""
+NEAR: Final = LEAD + timedelta(milliseconds=250)
+"""An alarm that is due sooner goes straight to the scheduler."""
+
+ArmResult = Literal["armed", "already"] | BusError
+"""`already`: the subject holds a message, the same alarm or, for a second, its tombstone."""
+
+_EXPECT_NONE: Final = "Nats-Expected-Last-Subject-Sequence: 0"
+_NEAR_HEADERS: Final = f"NATS/1.0\r\n{_EXPECT_NONE}\r\n\r\n".encode()
+_TOMBSTONE: Final = encode_headers({"Nats-Rollup": "sub", "Nats-TTL": "1s"})
+_SLICE: Final = 5_000
+"""Subjects parsed between two turns of the event loop: about 10 ms."""
+
+
+class PendingAlarms(NamedTuple):
+    """A part of the list of alarms that are set.
+
+    Attributes:
+        keys: the alarms of this part.
+        foreign: subjects below `timer.set.` that are no alarm's.
+        listed: how many subjects have been listed up to here.
+        total: how many there are.
+    """
+
+    keys: list[AlarmKey]
+    foreign: list[str]
+    listed: int
+    total: int
+
+
+class _Subjects(msgspec.Struct):
+    subjects: dict[str, int] | None = None
+
+
+class _SubjectsPage(msgspec.Struct):
+    state: _Subjects
+    total: int = 0
+
+
+_page_decoder = msgspec.json.Decoder(_SubjectsPage)
+
+
+class Alarms:
+    """Sets and takes back alarms.
+
+    Args:
+        bus: the connection.
+        publisher: publishes them; bounds how many are in flight.
+        now: the time; the server that fires has its own clock, and who holds a due alarm the database's, so that
+            this one only decides whether an alarm is near.
+        timeout_s: seconds to wait for each acknowledgement.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        publisher: JetStreamPublisher,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        timeout_s: float = 5.0,
+    ) -> None:
+        self._bus = bus
+        self._publisher = publisher
+        self._now = now
+        self._timeout_s = timeout_s
+
+    async def arm(self, alarms: Sequence[Alarm]) -> list[ArmResult]:
+        """Set `alarms`; how each one ended, in the same order. Setting one again is harmless.
+
+        Raises:
+            BusUnavailable: too much waits for its turn already.
+        """
+        near = self._now() + NEAR
+        items = [_near(alarm) if alarm.due_at < near else _schedule(alarm) for alarm in alarms]
+        results = await self._publisher.publish_many(items, timeout_s=self._timeout_s)
+        return [_arm_result(result) for result in results]
+
+    async def disarm(self, keys: Sequence[AlarmKey]) -> None:
+        """Take alarms back, best effort: one that fires all the same finds its row changed and does nothing.
+
+        By a tombstone that replaces the schedule and expires by itself: a purged schedule stays in the server's
+        memory until it would have been due. A revision that was taken back is never armed again.
+        """
+        items = [Outgoing(subjects.timer_set(key), b"", _TOMBSTONE) for key in keys]
+        try:
+            results = await self._publisher.publish_many(items, timeout_s=self._timeout_s)
+        except BusUnavailable as error:
+            results = [error]
+        failures = [result for result in results if isinstance(result, BusError)]
+        if failures:
+            _log.warning("bus.disarm_failed", failed=len(failures), of=len(keys), error=str(failures[0]))
+
+    async def pending(self, *, timeout_s: float = 60.0) -> AsyncIterator[PendingAlarms]:
+        """All alarms that are set, in parts: slow (a million takes half a minute), so for a boot, never for polling.
+
+        Alarms that are set or fire meanwhile may or may not be among them.
+
+        Raises:
+            BusUnavailable, JetStreamError: JetStream does not answer within `timeout_s` seconds a page, or with an
+                error.
+        """
+        offset = 0
+        while True:
+            request = {"subjects_filter": subjects.TIMER_SET, "offset": offset}
+            page = _page_decoder.decode(await ask_raw(self._bus, f"STREAM.INFO.{TIMERS}", request, timeout_s=timeout_s))
+            names = list(page.state.subjects or ())
+            for start in range(0, len(names), _SLICE):
+                part = names[start : start + _SLICE]
+                yield _pending(part, offset + start + len(part), page.total)
+                await asyncio.sleep(0)
+            offset += len(names)
+            if not names or offset >= page.total:
+                return
+
+
+def _near(alarm: Alarm) -> Outgoing:
+    return Outgoing(subjects.timer_due(alarm.key), alarm.body, _NEAR_HEADERS)
+
+
+def _schedule(alarm: Alarm) -> Outgoing:
+    at = to_rfc3339(min(alarm.due_at, LATEST) - LEAD)
+    target = subjects.timer_due(alarm.key)
+    headers = f"NATS/1.0\r\nNats-Schedule: @at {at}\r\nNats-Schedule-Target: {target}\r\n{_EXPECT_NONE}\r\n\r\n"
+    return Outgoing(subjects.timer_set(alarm.key), alarm.body, headers.encode())
+
+
+def _arm_result(result: PublishResult) -> ArmResult:
+    if isinstance(result, WrongLastSequence):
+        return "already"
+    return result if isinstance(result, BusError) else "armed"
+
+
+def _pending(names: list[str], listed: int, total: int) -> PendingAlarms:
+    keys: list[AlarmKey] = []
+    foreign: list[str] = []
+    for name in names:
+        try:
+            keys.append(subjects.parse_alarm(name))
+        except ValueError:
+            foreign.append(name)
+    return PendingAlarms(keys, foreign, listed, total)

@@ -1,0 +1,140 @@
+"""Brings the streams and consumers into being, repairs them, or says why that is not possible."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+import structlog
+
+from libs.bus.connection import Bus
+from libs.bus.errors import JetStreamError, StreamRefused
+from libs.bus.jetstream import ask, consumer_info, stream_info
+from libs.bus.streams import (
+    ConsumerSpec,
+    Difference,
+    StreamSpec,
+    compare_consumer,
+    compare_stream,
+    desired_streams,
+    irreparable,
+    repaired_stream,
+)
+
+_log = structlog.stdlib.get_logger("starwake.bus")
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What provisioning has changed; `field` is `*` and `was` None where the whole was created."""
+
+    kind: Literal["created", "repaired"]
+    stream: str
+    consumer: str | None
+    field: str
+    was: Any
+    now: Any
+
+
+async def provision(bus: Bus, replicas: int) -> list[Change]:
+    """Create the streams and consumers that are missing, repair those that differ; idempotent.
+
+    Returns:
+        What was changed, a field each; empty where everything was as it has to be.
+
+    Raises:
+        StreamRefused: something differs that cannot be repaired without loss, or the server refused; says what to do.
+        BusUnavailable: JetStream does not answer.
+    """
+    changes: list[Change] = []
+    for spec in desired_streams(replicas):
+        changes += await _provision_stream(bus, spec)
+        for consumer in spec.consumers:
+            changes += await _provision_consumer(bus, consumer)
+    for change in changes:
+        _log.warning("bus.provisioned", **msgspec.structs.asdict(change))
+    return changes
+
+
+async def check_streams(bus: Bus, names: Sequence[str]) -> list[Difference]:
+    """How the streams `names`, with their consumers, differ from what they have to be; for who may only look.
+
+    Their number of replicas is a setting of who provisions, and not looked at.
+
+    Raises:
+        BusUnavailable, JetStreamError: JetStream does not answer, or with an error.
+    """
+    differences: list[Difference] = []
+    for spec in desired_streams(1):
+        if spec.name not in names:
+            continue
+        info = await stream_info(bus, spec.name)
+        if info is None:
+            differences.append(Difference(spec.name, None, "*", None, spec.config))
+            continue
+        differences += compare_stream(info["config"], spec, any_replicas=True)
+        for consumer in spec.consumers:
+            consumer_state = await consumer_info(bus, spec.name, consumer.name)
+            if consumer_state is None:
+                differences.append(Difference(spec.name, consumer.name, "*", None, consumer.config))
+            else:
+                differences += compare_consumer(consumer_state["config"], consumer)
+    return differences
+
+
+async def _provision_stream(bus: Bus, spec: StreamSpec) -> list[Change]:
+    info = await stream_info(bus, spec.name)
+    if info is None:
+        await _ask_or_refuse(bus, spec, f"STREAM.CREATE.{spec.name}", spec.config)
+        await _assert_stream(bus, spec)
+        return [Change("created", spec.name, None, "*", None, spec.config)]
+    differences = compare_stream(info["config"], spec)
+    if not differences:
+        return []
+    reason = irreparable(differences)
+    if reason is not None:
+        raise StreamRefused(_advice(spec, reason))
+    await _ask_or_refuse(bus, spec, f"STREAM.UPDATE.{spec.name}", repaired_stream(info["config"], spec))
+    await _assert_stream(bus, spec)
+    return [Change("repaired", d.stream, None, d.field, d.was, d.now) for d in differences]
+
+
+async def _provision_consumer(bus: Bus, spec: ConsumerSpec) -> list[Change]:
+    info = await consumer_info(bus, spec.stream, spec.name)
+    differences = [] if info is None else compare_consumer(info["config"], spec)
+    if info is not None and not differences:
+        return []
+    request = {"stream_name": spec.stream, "action": "", "config": spec.config}
+    create = f"CONSUMER.CREATE.{spec.stream}.{spec.name}.{spec.config['filter_subject']}"
+    try:
+        await ask(bus, create, request)
+    except JetStreamError as error:
+        if info is None:
+            raise StreamRefused(f"consumer {spec.name} on {spec.stream}: {error}") from error
+        # A field that cannot be updated. Made anew it begins with everything that nobody has acknowledged: no loss.
+        await ask(bus, f"CONSUMER.DELETE.{spec.stream}.{spec.name}")
+        await ask(bus, create, request)
+    info_now = await consumer_info(bus, spec.stream, spec.name)
+    left = [] if info_now is None else compare_consumer(info_now["config"], spec)
+    if info_now is None or left:
+        raise StreamRefused(f"consumer {spec.name} on {spec.stream}: the server did not take {left}")
+    if info is None:
+        return [Change("created", spec.stream, spec.name, "*", None, spec.config)]
+    return [Change("repaired", d.stream, d.consumer, d.field, d.was, d.now) for d in differences]
+
+
+async def _ask_or_refuse(bus: Bus, spec: StreamSpec, name: str, config: dict[str, Any]) -> None:
+    try:
+        await ask(bus, name, config)
+    except JetStreamError as error:
+        raise StreamRefused(_advice(spec, str(error))) from error
+
+
+async def _assert_stream(bus: Bus, spec: StreamSpec) -> None:
+    info = await stream_info(bus, spec.name)
+    left = compare_stream({} if info is None else info["config"], spec)
+    if left:
+        fields = ", ".join(f"{d.field}: {d.was!r} instead of {d.now!r}" for d in left)
+        raise StreamRefused(_advice(spec, f"the server did not take {fields} (is it older than 2.14?)"))
+
+
+def _advice(spec: StreamSpec, reason: str) -> str:
+    return f"stream {spec.name}: {reason}. It would have to be removed first; lost with it: {spec.if_removed}."

@@ -31,8 +31,9 @@ class Backoff:
         self._dice = dice
         self._failures = 0
 
-    def delay_s(self, *, least_s: float = SHORTEST_S) -> float:
+    def delay_s(self, *, punished: bool = False) -> float:
         """Seconds until the next try; counts a failure."""
+        least_s = PUNISHED_S if punished else SHORTEST_S
         # The exponent is bounded: 2.0 ** 1100 would overflow after a night without a server.
         ceiling = min(LONGEST_S, FIRST_CEILING_S * 2.0 ** min(self._failures, 10))
         self._failures += 1
@@ -55,8 +56,7 @@ class Backoff:
         if bye is not None and bye.reconnect_after_ms is not None:
             self._failures += 1
             return bye.reconnect_after_ms / 1000
-        punished = code == CloseCode.TOO_MANY_COMMANDS
-        return self.delay_s(least_s=PUNISHED_S if punished else SHORTEST_S)
+        return self.delay_s(punished=code == CloseCode.TOO_MANY_COMMANDS)
 
 
 def final_error(code: int | None, reason: str, bye: Bye | None) -> SessionError | None:

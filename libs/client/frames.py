@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from libs.contracts.frames import MAX_FRAME_BYTES
+from libs.contracts.frames import MAX_FRAME_BYTES, Position
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -108,6 +108,12 @@ def moment_of(value: object) -> datetime | None:
         return msgspec.convert(value, datetime)
     except msgspec.ValidationError:
         return None
+
+
+def resume_args(position: Position) -> dict[str, object]:
+    """A position as `resume` says it: in full, also where a feed stands at 0."""
+    resume: dict[str, object] = {"epoch": position.epoch, "seq": position.seq, "all": position.all}
+    return resume if position.at is None else {**resume, "at": position.at}
 
 
 def encode_command(command_id: str | None, command: str, args: object = None) -> str:

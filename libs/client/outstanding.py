@@ -17,6 +17,9 @@ CAPACITY = 1024
 PACE = 0.95
 """Share of the allowed rate that is used: clocks differ a little, and pongs count too."""
 
+ENOUGH = 1 - 1e-6
+"""What counts as one command's allowance: sums of floating point numbers arrive a hair below 1."""
+
 RETRY_LEAST_S = 0.1
 RETRY_MOST_S = 5.0
 
@@ -127,7 +130,7 @@ class Outstanding:
         self._refill(now)
         sent: list[Waiting] = []
         for waiting in list(self._waiting.values()):
-            if self._tokens < 1 or now < self._held_until:
+            if self._tokens < ENOUGH or now < self._held_until:
                 break
             if waiting.ready_at <= now:
                 self._tokens -= 1

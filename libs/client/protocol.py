@@ -35,6 +35,7 @@ from libs.client.frames import (
     decode,
     encode_command,
     moment_of,
+    resume_args,
 )
 from libs.client.outstanding import Outstanding
 from libs.client.renewal import Renewal
@@ -117,7 +118,7 @@ class Protocol:
         headers = {"Authorization": f"Bearer {token}"}
         if self.position is not None:
             # json rather than msgspec: it writes ASCII only, which a header needs.
-            headers["Starwake-Resume"] = json.dumps(msgspec.to_builtins(self.position))
+            headers["Starwake-Resume"] = json.dumps(resume_args(self.position))
         return headers
 
     def opened(self, token: str, now: float) -> list[Effect]:
@@ -128,7 +129,7 @@ class Protocol:
             return []
         args: dict[str, object] = {"token": token}
         if self.position is not None:
-            args["resume"] = self.position
+            args["resume"] = resume_args(self.position)
         return [Send(encode_command(str(uuid4()), "auth", args))]
 
     def unreachable(self, reason: str) -> list[Effect]:

@@ -10,12 +10,11 @@ import msgspec
 import structlog
 from nats.nuid import NUID
 
-from libs.bus.connection import Bus
+from libs.bus.connection import Bus, Subscription
 from libs.bus.errors import BusError, BusUnavailable
 from libs.bus.headers import encode_headers
 from libs.bus.message import Message
 from libs.bus.metrics import ERRORS
-from libs.bus.subscription import Subscription
 
 _log = structlog.stdlib.get_logger("starwake.bus")
 _TYPE: Final = "io.nats.micro.v1"
@@ -103,7 +102,12 @@ class Service:
 
     def __init__(self, bus: Bus, name: str, version: str, description: str, endpoints: Sequence[Endpoint]) -> None:
         self._bus = bus
-        self._identity = {"name": name, "id": NUID().next().decode(), "version": version, "metadata": {}}
+        self._identity: dict[str, Any] = {
+            "name": name,
+            "id": NUID().next().decode(),
+            "version": version,
+            "metadata": {},
+        }
         self._description = description
         self._started = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         self._stats = [_Stats(endpoint) for endpoint in endpoints]

@@ -1,0 +1,140 @@
+"""PURE: judges a batch of requests by what was loaded for it, one after the other."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from libs.contracts.alarms import Alarm, build_alarm
+from libs.contracts.builds import BuildState
+from libs.contracts.events import BUILD_QUEUED, BUILD_UNQUEUED, Notification, build_event, encode_body
+from libs.contracts.frames import error_body, result_body
+from libs.contracts.ids import CommandId, PlayerId, Revision
+from libs.contracts.queued import QueuedOrder
+from libs.contracts.reasons import ErrorCode, Refusal
+from libs.contracts.subjects import AlarmKey
+from libs.store.orders import Ask, InboxEntry, Loaded, PlayerRows, Remembered, Told, Writes
+from services.command.requests import Request
+from services.command.rules import Outcome, Player, World
+
+ACCEPTED = "accepted"
+REPEATED = "repeated"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request is answered; `outcome` is `accepted`, `repeated` or an error code, `error` set for the latter."""
+
+    body: bytes
+    outcome: str
+    error: tuple[str, str] | None = None
+
+
+@dataclass(slots=True)
+class Decision:
+    """What a batch comes to: an answer for each request in its order, and what is written and then armed."""
+
+    answers: list[Answer] = field(default_factory=list[Answer])
+    writes: Writes = field(default_factory=Writes)
+
+    def alarms(self) -> list[Alarm]:
+        """The alarms to be set once this is committed."""
+        builds = (*self.writes.started.values(), *self.writes.changed.values())
+        return [build_alarm(build) for build in builds if build.state is BuildState.BUILDING]
+
+    def outdated(self) -> list[AlarmKey]:
+        """The alarms that wake nothing any more once this is committed."""
+        expected = self.writes.expected
+        return [AlarmKey("build", build, Revision(revision)) for build, revision in expected.items()]
+
+
+def refused(refusal: Refusal) -> Answer:
+    """The answer to what was refused."""
+    body = error_body(refusal.code, refusal.message, refusal.retry_after_ms)
+    return Answer(body, refusal.code.value, (refusal.code.value, refusal.message))
+
+
+def ask_of(request: Request, world: World) -> Ask:
+    """What has to be read before `request` can be judged."""
+    args, order = request.args, request.order
+    name = order.kind or getattr(args, "kind", None)
+    kind = world.catalogue.get(name) if isinstance(name, str) else None
+    return Ask(
+        request.player,
+        request.command_id,
+        getattr(args, "site", None),
+        getattr(args, "build_id", None),
+        (kind.requires if kind is not None else ()) + order.stands,
+        order.queue,
+    )
+
+
+def decide(
+    requests: Sequence[Request], loaded: Loaded, world: World, failed: Callable[[Request, Exception], None]
+) -> Decision:
+    """Judge a batch. The picture of each player moves on with every order that is accepted.
+
+    Args:
+        requests: in the order of their arrival.
+        loaded: what the table and the inbox say; the rows' picture is used up.
+        world: catalogue and completions.
+        failed: told of an order whose rule raised something else than `Refusal`: a mistake in the game's code, which
+            is answered `internal` and must not take the rest of the batch with it.
+    """
+    decision = Decision()
+    players: dict[PlayerId, Player] = {}
+    for request in requests:
+        key = (request.player, request.command_id)
+        remembered = loaded.remembered.get(key)
+        if remembered is not None:
+            decision.answers.append(_again(request, remembered))
+            continue
+        player = players.get(request.player)
+        if player is None:
+            rows = loaded.players.get(request.player) or PlayerRows()
+            player = players[request.player] = Player(request.player, loaded.now, rows, world)
+        player.trace = request.trace
+        try:
+            outcome = request.order.decide(request.args, player)
+            body = result_body(outcome.result)
+        except Refusal as refusal:
+            decision.answers.append(refused(refusal))
+            continue
+        except Exception as error:  # noqa: BLE001 - reported, see above
+            failed(request, error)
+            decision.answers.append(refused(Refusal(ErrorCode.INTERNAL, "this order could not be carried out")))
+            continue
+        player.apply(outcome)
+        _record(decision.writes, request, outcome, body, loaded)
+        decision.answers.append(Answer(body, ACCEPTED))
+    return decision
+
+
+def _again(request: Request, remembered: Remembered) -> Answer:
+    if remembered.command != request.order.command or remembered.fingerprint != request.fingerprint:
+        return refused(Refusal(ErrorCode.ID_REUSED, "this id was used for another command or other arguments"))
+    return Answer(remembered.outcome, REPEATED)
+
+
+def _record(writes: Writes, request: Request, outcome: Outcome, body: bytes, loaded: Loaded) -> None:
+    key = (request.player, request.command_id)
+    name = request.order.command
+    loaded.remembered[key] = Remembered(name, request.fingerprint, body)
+    writes.inbox.append(InboxEntry(request.player, CommandId(request.command_id), name, request.fingerprint, body))
+    for build, event, at in outcome.transitions:
+        if build.revision == 1 or build.id in writes.started:
+            writes.started[build.id] = build
+        else:
+            writes.expected.setdefault(build.id, build.revision - 1)
+            writes.changed[build.id] = build
+        writes.outbox.append(Told(build_event(event, at, build), build.id, build.revision, at))
+    for order in outcome.queued:
+        writes.queued[order.id] = order
+        writes.outbox.append(_queue_event(BUILD_QUEUED, f"{order.id}.0", order, loaded))
+    for order in outcome.unqueued:
+        writes.unqueued.append(order.id)
+        writes.outbox.append(_queue_event(BUILD_UNQUEUED, f"{order.id}.0.1", order, loaded))
+    writes.unqueued.extend(order.id for order in outcome.started_from_queue)
+
+
+def _queue_event(event: str, message_id: str, order: QueuedOrder, loaded: Loaded) -> Told:
+    body = encode_body(event, loaded.now, {"queued": order.view()})
+    return Told(Notification(message_id, order.player, body), order.id, 0, loaded.now)

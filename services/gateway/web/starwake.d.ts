@@ -166,6 +166,8 @@ export class SignInRequired extends StarwakeError {
   constructor(message?: string);
 }
 
+/** A fresh command id, a UUID. */
+export function newId(): string;
 /** What a close code asks of a client (protocol, section 5). */
 export function afterClose(code: number): "reconnect" | "stop";
 /** Full jitter between 500 ms and twice as much with each attempt (1, 2, ...), at most 20 s. */

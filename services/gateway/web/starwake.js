@@ -91,7 +91,7 @@ export function judge(position, frame) {
   return frame.prev === 0 || frame.prev === last ? "next" : "gap";
 }
 
-const newId = () =>
+export const newId = () =>
   globalThis.crypto.randomUUID?.() ?? // absent where a page comes over plain http from another machine
   Array.from(globalThis.crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
@@ -129,7 +129,7 @@ export class Starwake {
   #tokenReason = /** @type {TokenReason} */ ("connect");
   #lastToken = "";
   #gapAt = 0; // the push at which a hole was seen; seen there again, the server has nothing older
-  #behind = 0; // the feed's position that a ping told and that we have not reached
+  #told = { seq: 0, all: 0 }; // the positions that the last ping told: by the next one they must be reached
   #allowance = { tokens: 20, perSecond: 10, burst: 20, at: 0 };
 
   /** @param {string} url @param {StarwakeOptions} options */
@@ -252,7 +252,7 @@ export class Starwake {
     this.#dialled += 1;
     this.#bye = null;
     this.#replay = null;
-    this.#behind = 0;
+    this.#told = { seq: 0, all: 0 };
     for (const timer of Object.values(this.#timers)) clearTimeout(timer);
     for (const pending of this.#pending.values()) {
       clearTimeout(pending.retry);
@@ -385,14 +385,14 @@ export class Starwake {
     this.#emit("resumed", { missed });
   }
 
-  /** @param {{seq?: number, server_time?: string}} frame */
+  /** @param {{seq?: number, all?: number, server_time?: string}} frame */
   #ping(frame) {
     this.#write({ command: "pong" });
     if (frame.server_time) this.#emit("servertime", { serverTime: frame.server_time, receivedAt: performance.now() });
     // The feed's last push can be lost without another behind it to show the hole; two pings in a row show it.
-    const seq = this.#position?.seq ?? 0;
-    if (this.#behind > seq) return this.#drop("the feed stands still");
-    this.#behind = frame.seq ?? 0;
+    const { seq, all } = this.#position ?? { seq: 0, all: 0 };
+    if (this.#told.seq > seq || this.#told.all > all) return this.#drop("a feed stands still");
+    this.#told = { seq: frame.seq ?? 0, all: frame.all ?? 0 };
   }
 
   // ---- commands -------------------------------------------------------------------------------------

@@ -1,0 +1,220 @@
+// @ts-check
+/**
+ * What the page knows, as a value: each function takes a state and gives the next one. No DOM, no clock, no line.
+ *
+ * Builds come from a snapshot (`build.list`), from replies and from pushes, in any order; the row's `revision`
+ * decides which is newer, so it does not matter which of them arrives first.
+ *
+ * @import { Build, Kind, Position, Push } from "./starwake.js"
+ *
+ * @typedef {object} Entry One push in the feed; times are milliseconds since 1970 on the server's clock.
+ * @property {string} key
+ * @property {string} event
+ * @property {Readonly<Record<string, any>>} data
+ * @property {number} at When it happened.
+ * @property {number} receivedAt
+ * @property {boolean} replayed Whether it happened while the line was down.
+ *
+ * @typedef {object} Order What the player asked for and the server has not settled yet.
+ * @property {string} id The command's id, the same at every try.
+ * @property {"start" | "cancel" | "speed"} action
+ * @property {string} site
+ * @property {string} kind
+ * @property {string} [buildId]
+ * @property {number} [factor]
+ * @property {"sent" | "refused"} phase
+ * @property {string} [words] Why it was refused.
+ *
+ * @typedef {{id: string, arrivesAt: number, arrivedAt: number | null, dismissed: boolean}} Dragons
+ * @typedef {{name: string, kind: string, distance: number | null, site: string, key: string}} Star
+ *
+ * @typedef {object} State
+ * @property {ReadonlyMap<string, Build>} builds
+ * @property {readonly Kind[]} kinds
+ * @property {readonly Order[]} orders
+ * @property {readonly Entry[]} entries Newest first.
+ * @property {readonly Dragons[]} dragons
+ * @property {readonly Star[]} stars Newest first.
+ * @property {number | null} limit How many builds at once the server allows, once it refused one.
+ * @property {boolean} loaded Whether a snapshot has been taken.
+ */
+
+const ENTRIES_KEPT = 300;
+const STARS_KEPT = 24; // as many names as the rim of the map can bear
+const DRAGONS_KEPT = 8;
+const SAME_ARRIVAL_MS = 2000; // warnings of one arrival are told with one time, give or take rounding
+
+/** @returns {State} */
+export const emptyState = () => ({
+  builds: new Map(), kinds: [], orders: [], entries: [], dragons: [], stars: [], limit: null, loaded: false,
+});
+
+/** @param {unknown} value @returns {value is Build} */
+function isBuild(value) {
+  const build = /** @type {Partial<Build> | null} */ (value);
+  return typeof build === "object" && build !== null && typeof build.id === "string" && typeof build.revision === "number";
+}
+
+/** One build is news, unless something newer is known. @param {State} state @param {unknown} build @returns {State} */
+export function withBuild(state, build) {
+  if (!isBuild(build) || (state.builds.get(build.id)?.revision ?? -1) >= build.revision) return state;
+  return { ...state, builds: new Map(state.builds).set(build.id, build) };
+}
+
+/**
+ * A fresh listing is laid over what is known.
+ *
+ * @param {State} state
+ * @param {readonly Build[]} listed All that is under way, and what stands as far as it was listed.
+ * @param {State} begun The state when the listing was asked for: what came since is newer than the listing.
+ * @returns {State}
+ */
+export function withSnapshot(state, listed, begun) {
+  const builds = new Map(state.builds);
+  const ids = new Set(listed.map((build) => build.id));
+  for (const [id, build] of builds) {
+    // Under way then, unchanged since, and not listed: the row is gone (another epoch of the whole game, say).
+    if (build.state === "building" && begun.builds.get(id) === build && !ids.has(id)) builds.delete(id);
+  }
+  for (const build of listed) {
+    if ((builds.get(build.id)?.revision ?? -1) < build.revision) builds.set(build.id, build);
+  }
+  return { ...state, builds, loaded: true };
+}
+
+/**
+ * A push is applied and entered in the feed.
+ *
+ * @param {State} state @param {Push} push
+ * @param {number} receivedAt On the server's clock, milliseconds.
+ * @param {string} epoch In another epoch the same `seq` is another push.
+ * @returns {State}
+ */
+export function withPush(state, push, receivedAt, epoch) {
+  const key = `${epoch}:${push.feed}:${push.seq}`;
+  if (state.entries.some((entry) => entry.key === key)) return state;
+  const at = Date.parse(push.at);
+  const entry = { key, event: push.event, data: push.data, at: Number.isNaN(at) ? receivedAt : at, receivedAt, replayed: push.replayed };
+  let next = withBuild({ ...state, entries: [entry, ...state.entries].slice(0, ENTRIES_KEPT) }, push.data.build);
+  if (push.event === "stars.discovered") next = { ...next, stars: starsOf(entry).concat(state.stars).slice(0, STARS_KEPT) };
+  if (push.event === "dragons.inbound" || push.event === "dragons.arrived") next = { ...next, dragons: dragonsAfter(state.dragons, entry) };
+  return next;
+}
+
+/** The stars that an entry tells of. @param {Entry} entry @returns {Star[]} */
+function starsOf({ key, data }) {
+  const stars = Array.isArray(data.stars) ? data.stars : [];
+  return stars.filter((star) => typeof star?.name === "string").map((star, index) => ({
+    name: star.name, kind: typeof star.class === "string" ? star.class : "", site: typeof data.site === "string" ? data.site : "",
+    distance: typeof star.distance_ly === "number" ? star.distance_ly : null, key: `${key}:${index}`,
+  }));
+}
+
+/** @param {readonly Dragons[]} dragons @param {Entry} entry @returns {Dragons[]} */
+function dragonsAfter(dragons, { event, data, at, key }) {
+  const arrived = event === "dragons.arrived";
+  const told = Date.parse(String(data.arrives_at ?? ""));
+  const left = typeof data.remaining_s === "number" ? data.remaining_s * 1000 : 0;
+  const arrivesAt = arrived ? at : Number.isNaN(told) ? at + left : told;
+  const same = dragons.find(({ id }) => id === data.event_id) ??
+    dragons.find((flight) => flight.arrivedAt === null && Math.abs(flight.arrivesAt - arrivesAt) < SAME_ARRIVAL_MS);
+  const flight = { id: same?.id ?? String(data.event_id ?? key), arrivesAt, arrivedAt: arrived ? at : null, dismissed: false };
+  return [flight, ...dragons.filter((other) => other !== same)].slice(0, DRAGONS_KEPT);
+}
+
+/** What the banner and the map show: those under way, and those that came in the last two minutes. @param {State} state @param {number} now @returns {Dragons[]} */
+export function dragonsNow(state, now) {
+  const shown = state.dragons.filter(({ arrivesAt, arrivedAt, dismissed }) =>
+    arrivedAt === null ? now < arrivesAt + 600_000 : !dismissed && now < arrivedAt + 120_000);
+  return shown.sort((left, right) => left.arrivesAt - right.arrivesAt);
+}
+
+/** @param {State} state @param {string} id @returns {State} */
+export function withoutDragons(state, id) {
+  return { ...state, dragons: state.dragons.map((flight) => (flight.id === id ? { ...flight, dismissed: true } : flight)) };
+}
+
+/** An order is entered, or changes. @param {State} state @param {Order} order @returns {State} */
+export function withOrder(state, order) {
+  return { ...state, orders: [...state.orders.filter(({ id }) => id !== order.id), order] };
+}
+
+/** An order is settled. @param {State} state @param {string} id @returns {State} */
+export function withoutOrder(state, id) {
+  return { ...state, orders: state.orders.filter((order) => order.id !== id) };
+}
+
+/** What was refused at a site is taken away: the player turned to something else. @param {State} state @returns {State} */
+export function withoutRefusals(state) {
+  return state.orders.some(({ phase }) => phase === "refused") ? { ...state, orders: state.orders.filter(({ phase }) => phase !== "refused") } : state;
+}
+
+// ---- reading ---------------------------------------------------------------------------------------------
+
+/** @typedef {{building: Build | null, standing: Build[], order: Order | null}} SiteState */
+
+/** What each site bears. @param {State} state @returns {Map<string, SiteState>} */
+export function bySite(state) {
+  /** @type {Map<string, SiteState>} */
+  const sites = new Map();
+  const at = (/** @type {string} */ site) => {
+    const found = sites.get(site) ?? { building: null, standing: [], order: null };
+    sites.set(site, found);
+    return found;
+  };
+  for (const build of state.builds.values()) {
+    if (build.state === "building") at(build.site).building = build;
+    else if (build.state === "completed") at(build.site).standing.push(build);
+  }
+  for (const order of state.orders) {
+    if (order.action === "start" && order.phase === "sent") at(order.site).order = order;
+  }
+  return sites;
+}
+
+/** What is under way, the next to be done first. @param {State} state @returns {Build[]} */
+export function underWay(state) {
+  const builds = [...state.builds.values()].filter(({ state: phase }) => phase === "building");
+  return builds.sort((left, right) => Date.parse(left.due_at) - Date.parse(right.due_at) || (left.id < right.id ? -1 : 1));
+}
+
+/** How far a build has come, from 0 to 1. @param {Build} build @param {number} now */
+export function progress(build, now) {
+  const start = Date.parse(build.started_at);
+  const due = Date.parse(build.due_at);
+  return due <= start ? 1 : Math.max(0, Math.min(1, (now - start) / (due - start)));
+}
+
+/**
+ * Why a kind cannot be ordered at a site now, as a name for words; null where it can.
+ *
+ * @param {State} state @param {Kind} kind @param {SiteState | undefined} here What the site bears.
+ * @returns {{why: "busy" | "ordered" | "limit" | "requires", missing?: string[]} | null}
+ */
+export function whyNot(state, kind, here) {
+  if (here?.order) return { why: "ordered" };
+  if (here?.building) return { why: "busy" };
+  const stands = new Set();
+  let active = 0;
+  for (const build of state.builds.values()) {
+    if (build.state === "completed") stands.add(build.kind);
+    else if (build.state === "building") active += 1;
+  }
+  const missing = (kind.requires ?? []).filter((needed) => !stands.has(needed));
+  if (missing.length > 0) return { why: "requires", missing };
+  return state.limit !== null && active >= state.limit ? { why: "limit" } : null;
+}
+
+// ---- what a reload keeps -----------------------------------------------------------------------------------
+
+/** What is worth keeping beyond the page: the position, and what was told up to it. @param {State} state @param {Position} position */
+export function toJournal({ entries, dragons, stars }, position) {
+  return { version: 1, position, entries: entries.slice(0, 100), dragons, stars };
+}
+
+/** The state a journal gives back; null where it is none. @param {any} journal @returns {{state: State, position: Position} | null} */
+export function fromJournal(journal) {
+  const { version, position, entries, dragons, stars } = journal ?? {};
+  const whole = version === 1 && typeof position?.epoch === "string" && [entries, dragons, stars].every(Array.isArray);
+  return whole ? { state: { ...emptyState(), entries, dragons, stars }, position } : null;
+}

@@ -8,6 +8,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 import structlog
 
+from libs.bus.alarm_consumer import AlarmConsumer, DueAlarm
 from libs.bus.connection import Bus
 from libs.bus.errors import BusError, BusUnavailable, WrongLastSequence
 from libs.bus.headers import encode_headers
@@ -19,6 +20,8 @@ from libs.contracts import subjects
 from libs.contracts.alarms import Alarm
 from libs.contracts.subjects import AlarmKey
 from libs.contracts.times import LATEST, to_rfc3339
+
+__all__ = ["LEAD", "NEAR", "AlarmConsumer", "Alarms", "ArmResult", "DueAlarm", "PendingAlarms"]
 
 _log = structlog.stdlib.get_logger("starwake.bus")
 

@@ -18,6 +18,7 @@ from nats.aio.transport import TcpTransport
 from libs.bus.message import Message
 
 _CRLF: Final = b"\r\n"
+_M: Final = ord("M")
 _PERMISSIONS: Final = "permissions violation"
 _MAX_LINE_BYTES: Final = 1_048_576
 """A line of the protocol: 4 KiB by default (`max_control_line`), more where INFO lists a large cluster."""
@@ -28,6 +29,13 @@ class Handler(Protocol):
 
     def deliver(self, message: Message) -> None:
         """Take `message`; called from the read loop."""
+
+
+class ControlLines(Protocol):
+    """Who takes the lines of the protocol that are not messages."""
+
+    async def take_control_line(self, line: bytes) -> None:
+        """Take one line, without its end."""
 
 
 class WireSubscription:
@@ -80,7 +88,7 @@ class WireTransport(TcpTransport):
 class WireParser:
     """Parses what the server sends and hands each message over synchronously (nats-server, client protocol)."""
 
-    def __init__(self, client: "WireClient", subscriptions: Mapping[int, WireSubscription]) -> None:
+    def __init__(self, client: ControlLines, subscriptions: Mapping[int, WireSubscription]) -> None:
         self._client = client
         self._subscriptions = subscriptions
         self.reset()
@@ -132,19 +140,19 @@ class WireParser:
         """Deliver the message that starts at `start`; its end, or minus the end that it needs."""
         fields = buffer[start:line_end].split(b" ")
         body = line_end + 2
+        # MSG subject sid [reply] size, HMSG subject sid [reply] header-size size
+        sizes = 1 if buffer[start] == _M else 2
+        if len(fields) - sizes not in (3, 4):
+            raise nats_errors.ProtocolError
         try:
             end = body + int(fields[-1])
             if len(buffer) < end + 2:
                 return -(end + 2)
-            if buffer[start] == 77:  # noqa: PLR2004 - "M" of MSG
-                payload_start = body
-                reply = fields[3].decode() if len(fields) == 5 else ""  # noqa: PLR2004 - MSG subject sid reply size
-            else:
-                payload_start = body + int(fields[-2])
-                reply = fields[3].decode() if len(fields) == 6 else ""  # noqa: PLR2004 - HMSG subject sid reply head size
+            payload_start = body if sizes == 1 else body + int(fields[-2])
             subscription = self._subscriptions.get(int(fields[2]))
             subject = fields[1].decode()
-        except (ValueError, IndexError) as error:
+            reply = fields[3].decode() if len(fields) - sizes == 4 else ""  # noqa: PLR2004 - see above
+        except ValueError as error:
             raise nats_errors.ProtocolError from error
         if subscription is not None:
             subscription.handler.deliver(Message(subject, reply, buffer[payload_start:end], buffer[body:payload_start]))

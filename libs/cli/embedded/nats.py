@@ -6,10 +6,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-
 from libs.cli.embedded.errors import BinaryMissingError
 from libs.cli.embedded.ports import LOOPBACK
+from libs.cli.embedded.probes import probe
 from libs.cli.embedded.process import Launch
 
 USER = "starwake"
@@ -63,15 +62,14 @@ class NatsServer:
             log=self.log,
         )
 
+    @property
+    def probe_url(self) -> str:
+        """What `probe` asks: is JetStream up (not: is every stream there, which a cluster's member may wait for)."""
+        return f"{self.monitor_url}/healthz?js-enabled-only=true"
+
     async def is_healthy(self) -> bool:
         """Whether the server answers and JetStream is up."""
-        try:
-            async with httpx.AsyncClient(timeout=2.0, trust_env=False) as http:
-                # js-enabled-only: a server without assets is healthy as soon as JetStream itself is there.
-                answer = await http.get(f"{self.monitor_url}/healthz", params={"js-enabled-only": "true"})
-        except httpx.HTTPError:
-            return False
-        return answer.is_success
+        return await probe(self.probe_url)
 
     def _config(self, store: Path) -> str:
         sync = "always" if self.sync_always else "2m"

@@ -13,35 +13,23 @@ import signal
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import Final
 from urllib.parse import quote
-
-import asyncpg
 
 from libs.cli.embedded.errors import BinaryMissingError, DataDirectoryError, PartFailedError
 from libs.cli.embedded.ports import LOOPBACK
-from libs.cli.embedded.process import Account, Launch, tail
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+from libs.cli.embedded.probes import create_database, probe
+from libs.cli.embedded.process import Account, Launch, start, tail
 
 USER = "starwake"
-DATABASE = "postgres"
+DATABASE = "starwake"
 _NEWEST: Final = "18"
 _BINARIES: Final = {"18": "pginstall18", "16": "pginstall"}
 _NOBODY: Final = Account(uid=65534, gid=65534)
 _NAMESPACE: Final = ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--")
 _INITDB_SECONDS = 60.0
-_CONNECT_SECONDS = 2.0
-
-
-class _Connection(Protocol):
-    async def execute(self, query: str, *, timeout: float) -> str: ...  # noqa: ASYNC109 - the driver's own
-    def terminate(self) -> None: ...
-
-
-# asyncpg brings no types.
-_connect: Final = cast("Callable[..., Awaitable[_Connection]]", asyncpg.connect)  # pyright: ignore[reportUnknownMemberType]
+# The caller's own directory may be closed to the user that Postgres runs as.
+_ROOT = Path("/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +98,7 @@ class PostgresServer:
             log=self.log,
             env=_environment(),
             account=standing.account,
+            directory=_ROOT,
             # Postgres stops fast on SIGINT; SIGTERM would wait for its clients to leave first.
             stop_signal=signal.SIGINT,
             orphan_signal=signal.SIGINT,
@@ -117,18 +106,11 @@ class PostgresServer:
 
     async def is_healthy(self) -> bool:
         """Whether the server lets its user in and answers a query."""
-        try:
-            connection = await _connect(self.url, timeout=_CONNECT_SECONDS, ssl=False)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
-            return False
-        try:
-            await connection.execute("SELECT 1", timeout=_CONNECT_SECONDS)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            return False
-        else:
-            return True
-        finally:
-            connection.terminate()
+        return await probe(self.database_url("postgres"))
+
+    async def ensure_database(self) -> None:
+        """Create the stack's database unless it is there; the server runs."""
+        await create_database(self.database_url("postgres"), DATABASE)
 
     async def _create(self, programs: Path, standing: Standing) -> None:
         # Into a directory beside it first, then renamed: an initdb that was killed leaves nothing half made.
@@ -218,24 +200,13 @@ def _environment() -> dict[str, str]:
 
 
 async def _run(command: tuple[str, ...], standing: Standing, log: Path) -> None:
-    account = standing.account
-    with log.open("ab") as output:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env=_environment(),
-            cwd="/",
-            user=account.uid if account else None,
-            group=account.gid if account else None,
-            extra_groups=[] if account else None,
-        )
+    launch = Launch("initdb", command, log, _environment(), standing.account, directory=_ROOT)
+    child = await start(launch)
     try:
-        status = await asyncio.wait_for(process.wait(), _INITDB_SECONDS)
+        status = await asyncio.wait_for(child.wait(), _INITDB_SECONDS)
     except TimeoutError as error:
-        process.kill()
-        await process.wait()
         raise PartFailedError(f"initdb took longer than {_INITDB_SECONDS:.0f} s") from error
+    finally:
+        child.kill()
     if status != 0:
         raise PartFailedError(f"initdb failed: {tail(log)}")

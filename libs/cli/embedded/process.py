@@ -32,7 +32,8 @@ class Account:
 class Launch:
     """How to start one process.
 
-    `stop_signal` asks it to end by itself; `orphan_signal` is what the kernel sends it when its parent died.
+    `directory` is where it runs (the caller's own by default), `stop_signal` asks it to end by itself, and
+    `orphan_signal` is what the kernel sends it when its parent died.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Launch:
     log: Path
     env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     account: Account | None = None
+    directory: Path | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     orphan_signal: signal.Signals = signal.SIGKILL
 
@@ -110,6 +112,7 @@ async def start(launch: Launch) -> Child:
             stdout=log,
             stderr=log,
             env=dict(launch.env),
+            cwd=launch.directory,
             start_new_session=True,
             user=account.uid if account else None,
             group=account.gid if account else None,

@@ -1,0 +1,185 @@
+"""The command line. Each command here only reads its arguments and calls the module that does the work.
+
+Modules are imported where they are used: `starwake token` need not load what `starwake up` needs.
+"""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from libs.cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, CliError
+
+DEFAULT_DATA = Path(".starwake")
+
+app = typer.Typer(
+    name="starwake",
+    help="The asynchronous foundation of persistent-universe games.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Data = Annotated[Path, typer.Option(envvar="STARWAKE_DATA", help="The stack's data directory.", file_okay=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
+
+
+def run() -> None:
+    """The program `starwake`: runs one command and ends the process with its exit code."""
+    try:
+        app()  # ends in SystemExit, also where it was called wrongly (2) or interrupted
+    except CliError as error:
+        code = _complain(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - what is not expected is raised again
+        code = _expected(error)
+    sys.exit(code)
+
+
+@app.command(rich_help_panel="The stack")
+def up(  # noqa: PLR0913 - one an option
+    *,
+    port: Annotated[
+        int, typer.Option(envvar="STARWAKE_PORT", min=0, max=65535, help="The page's; 0: a free one.")
+    ] = 8080,
+    host: Annotated[str, typer.Option(envvar="STARWAKE_HOST", help="The address that players reach.")] = "127.0.0.1",
+    data: Data = DEFAULT_DATA,
+    ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Use a temporary directory, gone at the end.")] = False,
+    gateways: Annotated[int, typer.Option(min=1, max=64, help="How many, on PORT, PORT+1, ...")] = 1,
+    time_scale: Annotated[
+        float, typer.Option(envvar="STARWAKE_TIME_SCALE", min=0.001, help="60: everything takes a 60th of its time.")
+    ] = 1.0,
+    nats_url: Annotated[
+        str | None, typer.Option(envvar="STARWAKE_NATS_URL", help="Use this NATS instead of an own one.")
+    ] = None,
+    database_url: Annotated[
+        str | None, typer.Option(envvar="STARWAKE_DATABASE_URL", help="Use this Postgres instead of an own one.")
+    ] = None,
+    durable: Annotated[bool, typer.Option(help="Flush to the disk; off is for tests only.")] = True,
+    sync_always: Annotated[bool, typer.Option("--sync-always", help="NATS flushes each message, too.")] = False,
+) -> None:
+    """Start the whole stack: NATS, Postgres, the services, the page. Ctrl-C ends it."""
+    from libs.cli.embedded.plan import UpOptions  # noqa: PLC0415
+    from libs.cli.embedded.ports import free_ports  # noqa: PLC0415
+    from libs.cli.services import refuse_unknown_settings  # noqa: PLC0415
+    from libs.cli.up import run_up  # noqa: PLC0415
+
+    refuse_unknown_settings()
+    options = UpOptions(
+        port=port or free_ports(1, host)[0],
+        host=host,
+        gateways=gateways,
+        time_scale=time_scale,
+        nats_url=nats_url,
+        database_url=database_url,
+        durable=durable,
+        sync_always=sync_always,
+    )
+    raise typer.Exit(run_up(options, data, ephemeral=ephemeral, console=Console()))
+
+
+@app.command(rich_help_panel="The stack")
+def status(*, as_json: AsJson = False, data: Data = DEFAULT_DATA) -> None:
+    """Show each part of the running stack; the exit code is 0 where all are healthy, 3 where none runs."""
+    from libs.cli.status import part_states, print_parts  # noqa: PLC0415
+
+    parts = _await(part_states(data))
+    if as_json:
+        _print_json({"parts": [part.as_json() for part in parts]})
+    else:
+        print_parts(parts, Console())
+    raise typer.Exit(0 if all(part.healthy for part in parts) else EXIT_FAILED)
+
+
+@app.command(rich_help_panel="Players")
+def token(
+    player: Annotated[str, typer.Argument(help="The player's id.")],
+    ttl: Annotated[str, typer.Option(help="How long it holds, e.g. 90s, 1h, 2d.")] = "1h",
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Print a development token for a player, signed with the running stack's secret."""
+    from libs.cli.token import make_token  # noqa: PLC0415
+
+    typer.echo(make_token(player, _duration(ttl), data))
+
+
+@app.command(rich_help_panel="Services")
+def gateway() -> None:
+    """Run a gateway in the foreground: it holds the players' sockets."""
+    from libs.cli.services import serve  # noqa: PLC0415
+
+    raise typer.Exit(serve("gateway"))
+
+
+@app.command(rich_help_panel="Services")
+def command() -> None:
+    """Run a command service in the foreground: it decides what players may do."""
+    from libs.cli.services import serve  # noqa: PLC0415
+
+    raise typer.Exit(serve("command"))
+
+
+@app.command(rich_help_panel="Services")
+def scheduler() -> None:
+    """Run a scheduler in the foreground: it completes what is due."""
+    from libs.cli.services import serve  # noqa: PLC0415
+
+    raise typer.Exit(serve("scheduler"))
+
+
+@app.command(rich_help_panel="Services")
+def migrate(data: Data = DEFAULT_DATA) -> None:
+    """Bring the database's schema to what this version needs."""
+    from libs.cli.locate import locate  # noqa: PLC0415
+    from libs.store.migrate import migrate as bring_up_to_date  # noqa: PLC0415
+
+    state = bring_up_to_date(locate(data).database_url, progress=typer.echo)
+    typer.echo(f"the schema is at revision {state.current}")
+
+
+def _duration(text: str) -> float:
+    from libs.cli.durations import parse_duration  # noqa: PLC0415
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise CliError(str(error), EXIT_USAGE) from error
+
+
+def _print_json(value: object) -> None:
+    import json  # noqa: PLC0415
+
+    typer.echo(json.dumps(value, indent=2))
+
+
+def _await(work: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whatever the work returns
+    return asyncio.run(work)
+
+
+def _complain(text: str, code: int) -> int:
+    Console(stderr=True).print(f"[red]starwake:[/red] {text}", highlight=False, soft_wrap=True)
+    return code
+
+
+def _expected(error: Exception) -> int:
+    """One line for what a person can mend; everything else is a fault of the program and shows itself whole."""
+    from libs.cli.embedded.errors import EmbeddedError  # noqa: PLC0415
+    from libs.runtime.errors import RuntimeFailure, SettingsError  # noqa: PLC0415
+
+    if isinstance(error, SettingsError):
+        return _complain(str(error), EXIT_USAGE)
+    if isinstance(error, (EmbeddedError, RuntimeFailure)) or type(error).__module__ in {
+        "libs.bus.errors",
+        "libs.store.errors",
+    }:
+        return _complain(str(error), EXIT_FAILED)
+    raise error
+
+
+if __name__ == "__main__":
+    run()

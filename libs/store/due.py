@@ -11,7 +11,8 @@ import msgspec
 
 from libs.contracts.builds import BuildRecord, BuildState, FollowUp
 from libs.contracts.events import BUILD_STARTED, Notification, build_event
-from libs.contracts.ids import BuildId, PlayerId, Revision
+from libs.contracts.ids import BuildId, PlayerId
+from libs.contracts.queued import QueuedOrder
 from libs.contracts.times import truncate
 from libs.contracts.world_events import EventRecord
 from libs.store.database import Connection, Record
@@ -182,19 +183,17 @@ async def _start(connection: Connection, orders: Sequence[Record]) -> list[Start
 
 
 def _queued_build(order: Record) -> BuildRecord:
-    starts_at = truncate(cast("datetime", order[7]))
-    return BuildRecord(
+    queued = QueuedOrder(
         id=BuildId(order[0]),
         player=PlayerId(order[1]),
         kind=order[2],
         site=order[3],
-        state=BuildState.BUILDING,
-        revision=Revision(1),
-        started_at=starts_at,
-        due_at=starts_at + timedelta(milliseconds=order[4]),
+        duration_ms=order[4],
         follow_ups=_decoded_follow_ups(order[5]),
         trace=order[6],
+        created_at=order[7],
     )
+    return queued.started(truncate(order[8]))
 
 
 def _message_columns(told: Sequence[tuple[str, Notification]]) -> tuple[list[str], list[str], list[str]]:

@@ -11,8 +11,12 @@ from libs.store.sql import load
 
 SQL = load("gather")
 
+FIRST_ID = "00000000-0000-0000-0000-000000000000"
+LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+
 RECONCILE_LOCK = 0x5354_4152_0001
 HOUSEKEEPING_LOCK = 0x5354_4152_0002
+STREAMS_LOCK = 0x5354_4152_0003
 
 
 class WaitingKey(msgspec.Struct, frozen=True):
@@ -24,19 +28,24 @@ class WaitingKey(msgspec.Struct, frozen=True):
     since: datetime
 
 
-async def read_build_keys(connection: Connection, after: str, limit: int) -> list[WaitingKey]:
-    """A page of builds in state `building` with ids above `after`."""
-    return _keys(await connection.fetch(SQL.build_keys, after, limit))
+async def read_build_keys(connection: Connection, after: str, until: str, limit: int) -> list[WaitingKey]:
+    """A page of builds in state `building` with ids above `after` and up to `until`."""
+    return _keys(await connection.fetch(SQL.build_keys, after, until, limit))
 
 
-async def read_event_keys(connection: Connection, after: str, limit: int) -> list[WaitingKey]:
-    """A page of world events in state `scheduled` with ids above `after`."""
-    return _keys(await connection.fetch(SQL.event_keys, after, limit))
+async def read_event_keys(connection: Connection, after: str, until: str, limit: int) -> list[WaitingKey]:
+    """A page of world events in state `scheduled` with ids above `after` and up to `until`."""
+    return _keys(await connection.fetch(SQL.event_keys, after, until, limit))
 
 
-async def try_lock(connection: Connection, lock: int) -> bool:
-    """Whether this (dedicated) connection now holds `lock`; it does until it is closed."""
-    return cast("bool", await connection.fetchval(SQL.try_lock, lock))
+async def lock(connection: Connection, which: int) -> None:
+    """Wait for a lock that is held until the connection's transaction ends."""
+    await connection.execute(SQL.lock, which)
+
+
+async def try_lock(connection: Connection, which: int) -> bool:
+    """Whether this (dedicated) connection now holds the lock; it does until it is closed."""
+    return cast("bool", await connection.fetchval(SQL.try_lock, which))
 
 
 async def forget_inbox(connection: Connection, older_than: timedelta, limit: int) -> int:

@@ -22,11 +22,12 @@ class Waiter(Protocol):
 class Job:
     """A row on its way to being told."""
 
-    __slots__ = ("at", "row", "waiters")
+    __slots__ = ("at", "handed_out", "row", "waiters")
 
     def __init__(self, row: OutboxRow) -> None:
         self.row = row
         self.at = row.tell_at.timestamp()
+        self.handed_out = False
         self.waiters: list[Waiter] = []
 
     def settle(self, *, told: bool) -> None:
@@ -50,28 +51,15 @@ class Line:
     def __contains__(self, row_id: int) -> bool:
         return row_id in self._jobs
 
-    @property
-    def room(self) -> int:
-        """How many more rows fit."""
-        return max(0, self._limit - len(self._jobs))
-
     def add(self, row: OutboxRow, waiter: Waiter | None = None) -> bool:
-        """Take a row in; one that is here already only gets the waiter. False: it does not fit.
-
-        Rows of one source have to be added in the order of their ids.
-        """
+        """Take a row in; one that is here already only gets the waiter. False: it does not fit."""
         job = self._jobs.get(row.id)
         if job is None:
             if len(self._jobs) >= self._limit:
                 return False
             job = Job(row)
             self._jobs[row.id] = job
-            ahead = self._sources.get(row.source_id)
-            if ahead is None:
-                self._sources[row.source_id] = deque((job,))
-                heapq.heappush(self._heap, (job.at, row.id, job))
-            else:
-                ahead.append(job)
+            self._enqueue(job)
         if waiter is not None:
             job.waiters.append(waiter)
         return True
@@ -84,7 +72,10 @@ class Line:
         """Up to `limit` rows whose time has come; each is to be answered by `told` or `fail`."""
         taken: list[Job] = []
         while self._heap and self._heap[0][0] <= now and len(taken) < limit:
-            taken.append(heapq.heappop(self._heap)[2])
+            job = heapq.heappop(self._heap)[2]
+            if self._is_first(job):
+                job.handed_out = True
+                taken.append(job)
         return taken
 
     def told(self, job: Job) -> None:
@@ -93,8 +84,7 @@ class Line:
         behind = self._sources[job.row.source_id]
         behind.popleft()
         if behind:
-            following = behind[0]
-            heapq.heappush(self._heap, (following.at, following.row.id, following))
+            self._push(behind[0])
         else:
             del self._sources[job.row.source_id]
 
@@ -109,5 +99,29 @@ class Line:
         """Take everything out that is not handed out, with what stands behind it."""
         left: list[Job] = []
         while self._heap:
-            left += self.fail(heapq.heappop(self._heap)[2])
+            job = heapq.heappop(self._heap)[2]
+            if self._is_first(job):
+                left += self.fail(job)
         return left
+
+    def _enqueue(self, job: Job) -> None:
+        row = job.row
+        behind = self._sources.get(row.source_id)
+        if behind is None:
+            self._sources[row.source_id] = deque((job,))
+            self._push(job)
+            return
+        place = len(behind)
+        while place > 0 and behind[place - 1].row.id > row.id and not behind[place - 1].handed_out:
+            place -= 1  # found later than what follows it: still told first
+        behind.insert(place, job)
+        if place == 0:
+            self._push(job)
+
+    def _push(self, job: Job) -> None:
+        heapq.heappush(self._heap, (job.at, job.row.id, job))
+
+    def _is_first(self, job: Job) -> bool:
+        """Whether nothing of its source stands before it: a row that was put before another left that in the heap."""
+        behind = self._sources.get(job.row.source_id)
+        return behind is not None and behind[0] is job

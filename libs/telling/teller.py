@@ -8,12 +8,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from libs.bus import feed
 from libs.bus.connection import Bus
-from libs.bus.errors import BusError
+from libs.bus.errors import BusError, BusUnavailable
 from libs.bus.notifications import Notifier
-from libs.contracts.ids import PlayerId
+from libs.bus.publish import JetStreamPublisher, PublishResult
+from libs.bus.streams import DUPLICATE_WINDOW_S, NOTIFICATIONS
 from libs.runtime.logs import get_logger
 from libs.store.database import Database
 from libs.store.errors import StoreError
@@ -23,16 +25,18 @@ from libs.telling import faults
 from libs.telling.clock import DatabaseClock
 from libs.telling.line import Job, Line
 
+if TYPE_CHECKING:
+    from libs.contracts.ids import PlayerId
+
 log = get_logger("teller")
 
-STREAM = "NOTIFICATIONS"
 LINE_LIMIT = 20_000
 _AT_ONCE = 512
+_IN_FLIGHT = 512
 _PUBLISHING_AT_ONCE = 8
 _DELETE_AT_ONCE = 2_000
 _DELETE_LINGER_S = 0.01
-_DUPLICATE_WINDOW_S = 600.0
-_SURELY_REMEMBERED_S = _DUPLICATE_WINDOW_S * 0.8
+_SURELY_REMEMBERED_S = DUPLICATE_WINDOW_S * 0.8
 _PAUSE_AFTER_FAILURE_S = 0.2
 
 
@@ -67,7 +71,7 @@ class Teller:
         self._database = database
         self._bus = bus
         self._clock = clock
-        self._notifier = Notifier(bus)
+        self._notifier = Notifier(JetStreamPublisher(bus, max_in_flight=_IN_FLIGHT))
         self._line = Line(limit)
         self._on_told = on_told
         self._wake = asyncio.Event()
@@ -84,6 +88,11 @@ class Teller:
     def waiting(self) -> int:
         """How many rows are in the line."""
         return len(self._line)
+
+    @property
+    def telling(self) -> bool:
+        """False between `pause` and `resume`."""
+        return self._open.is_set()
 
     def __contains__(self, row_id: int) -> bool:
         """Whether the row is on its way already."""
@@ -177,7 +186,7 @@ class Teller:
     async def _publish(self, jobs: list[Job]) -> None:
         try:
             jobs = await self._without_told(jobs)
-            answers = await self._notifier.tell([job.row.notification for job in jobs])
+            answers = await self._stored(jobs)
         except (BusError, StoreError) as error:
             self._failed(jobs, error)
             return
@@ -200,6 +209,19 @@ class Teller:
             log.warning("teller.left_to_sweep", error=str(failure))
             await asyncio.sleep(_PAUSE_AFTER_FAILURE_S)
 
+    async def _stored(self, jobs: Sequence[Job]) -> list[PublishResult]:
+        """Store the pushes; one that the stream refuses for what it is does not hold up the others."""
+        answers = await self._notifier.tell([job.row.notification for job in jobs])
+        refused = [
+            place
+            for place, answer in enumerate(answers)
+            if isinstance(answer, BusError) and not isinstance(answer, BusUnavailable)
+        ]
+        if len(jobs) > 1:
+            for place in refused:
+                (answers[place],) = await self._notifier.tell([jobs[place].row.notification])
+        return answers
+
     def _is_told(self, job: Job) -> None:
         self._line.told(job)
         self._told.append(job)
@@ -218,7 +240,7 @@ class Teller:
         """Drop those that somebody told so long ago that the stream has forgotten their message id.
 
         The stream drops a second message only within its duplicate window, so a row that is older than that is looked
-        for in the feed itself; its body names row and revision.
+        for in the feed itself.
         """
         surely_remembered = self._clock.now() - _SURELY_REMEMBERED_S
         old: dict[PlayerId | None, list[Job]] = {}
@@ -229,8 +251,8 @@ class Teller:
             return jobs
         found: list[Job] = []
         for player, theirs in old.items():
-            bodies = {push.body for push in await feed.read_pushes(self._bus, player, 0)}
-            found += [job for job in theirs if job.row.notification.body in bodies]
+            stored = {push.message_id for push in await feed.read_pushes(self._bus, player, 0)}
+            found += [job for job in theirs if job.row.notification.message_id in stored]
         for job in found:  # only now: had a later read failed, all would have been given up
             self._is_told(job)
         self._told_there.set()
@@ -260,7 +282,7 @@ class Teller:
         async with self._database.connection() as connection:
             await delete_told(connection, ids)
             if seq > self._marked:
-                await raise_mark(connection, STREAM, seq)
+                await raise_mark(connection, NOTIFICATIONS, seq)
                 self._marked = seq
 
 

@@ -5,13 +5,24 @@ Time is an argument everywhere: seconds since the epoch, by the database's clock
 
 import heapq
 from enum import Enum, auto
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from libs.contracts.subjects import AlarmKey
 from services.scheduler.fair import FairQueue
 
 Row = TypeVar("Row")
-Message = TypeVar("Message")
+
+
+class Numbered(Protocol):
+    """A message with its place in the stream."""
+
+    @property
+    def sequence(self) -> int:
+        """Its place; the same for each delivery of one message."""
+        ...
+
+
+Message = TypeVar("Message", bound=Numbered)
 
 LATE_AFTER_S = 1.0
 """What is overdue by more than this when its turn comes counts as backlog, and no longer goes before fresh work."""
@@ -67,10 +78,9 @@ class Hold(Generic[Row, Message]):
     def __contains__(self, key: AlarmKey) -> bool:
         return key in self._held
 
-    @property
-    def room(self) -> int:
-        """How many more rows fit."""
-        return max(0, self._limit - len(self._held))
+    def crowded(self, share: float) -> bool:
+        """Whether less than this share of the limit is free."""
+        return self._limit - len(self._held) < share * self._limit
 
     def add(self, key: AlarmKey, player: str | None, due: float, row: Row, message: Message | None = None) -> Added:
         """Hold a row until its time; an alarm for a row that is held already joins it."""
@@ -134,6 +144,8 @@ class Hold(Generic[Row, Message]):
         return released
 
     def _join(self, held: Held[Row, Message], message: Message) -> None:
+        # Delivered again: only the newest delivery can be acknowledged, and the list does not grow.
+        held.messages = [each for each in held.messages if each.sequence != message.sequence]
         held.messages.append(message)
         ready = held.due - self._ahead_s
         if not held.busy and ready < held.ready:

@@ -5,7 +5,7 @@ memory than one page. A wrong judgement costs nothing: arming is idempotent, and
 early belongs to a row that the sweep finds.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -70,7 +70,7 @@ def diff(rows: Iterable[PendingRow], alarms: Iterable[AlarmKey], *, started: dat
     return plan
 
 
-def split_at(alarms: Sequence[AlarmKey], last: AlarmKey) -> tuple[Sequence[AlarmKey], Sequence[AlarmKey]]:
+def split_at(alarms: list[AlarmKey], last: AlarmKey) -> tuple[list[AlarmKey], list[AlarmKey]]:
     """`alarms` (sorted) cut behind the range that ends with the row `last`, whatever the revision.
 
     Ids are canonical UUIDs, whose text sorts as the database sorts them.

@@ -114,7 +114,8 @@ SELECT EXISTS (SELECT 1 FROM queued_order)
 -- name: next_queued
 -- The next order of each of these builds' sites, locked, with the moment at which it starts: the build's own due
 -- time. A statement of its own after the UPDATE: only its snapshot holds what was queued while the UPDATE waited.
-SELECT q.id::text, q.player, q.kind, q.site, q.duration_ms, q.follow_ups::text, q.trace, b.due_at AS starts_at
+SELECT q.id::text, q.player, q.kind, q.site, q.duration_ms, q.follow_ups::text, q.trace, q.created_at,
+    b.due_at AS starts_at
 FROM build b
 CROSS JOIN LATERAL (
     SELECT * FROM queued_order q
@@ -129,7 +130,7 @@ ORDER BY q.player, q.site
 -- name: stranded_queued
 -- Orders whose site is free although they wait: the one before was cancelled, or its end was not seen. They start
 -- when their site became free, or when they were given if that was later. Young ones are left to whoever is about it.
-SELECT q.id::text, q.player, q.kind, q.site, q.duration_ms, q.follow_ups::text, q.trace,
+SELECT q.id::text, q.player, q.kind, q.site, q.duration_ms, q.follow_ups::text, q.trace, q.created_at,
     greatest(
         q.created_at,
         (SELECT max(coalesce(b.completed_at, b.cancelled_at)) FROM build b WHERE b.player = q.player AND b.site = q.site)

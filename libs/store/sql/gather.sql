@@ -2,17 +2,21 @@
 -- Builds that wait, in the order of their ids, page by page: what reconcile compares with the alarms.
 SELECT id::text, revision, due_at, started_at
 FROM build
-WHERE state = 'building' AND id > $1::uuid
+WHERE state = 'building' AND id > $1::uuid AND id <= $2::uuid
 ORDER BY id
-LIMIT $2
+LIMIT $3
 
 -- name: event_keys
 -- World events that wait, in the order of their ids.
 SELECT id::text, revision, due_at, created_at
 FROM world_event
-WHERE state = 'scheduled' AND id > $1::uuid
+WHERE state = 'scheduled' AND id > $1::uuid AND id <= $2::uuid
 ORDER BY id
-LIMIT $2
+LIMIT $3
+
+-- name: lock
+-- Waits for the right to look at the streams and mend them, until the transaction ends.
+SELECT pg_advisory_xact_lock($1)
 
 -- name: try_lock
 -- The right to do something that one copy at a time does; held until the connection ends.

@@ -1,0 +1,187 @@
+"""Due batch -> rows -> what is told, in that order; every step may be repeated.
+
+The row decides. What an alarm or a sweep brought is only asked about: a conditional UPDATE completes what still
+stands as it was seen, and whose time has come by the database's clock.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from libs.bus.alarms import Alarms
+from libs.bus.errors import BusError
+from libs.contracts.alarms import build_alarm
+from libs.contracts.builds import BuildRecord
+from libs.contracts.events import Notification
+from libs.contracts.subjects import AlarmKey
+from libs.contracts.world_events import EventRecord
+from libs.runtime.logs import get_logger
+from libs.store import due
+from libs.store.database import Connection, Database
+from libs.store.outbox import OutboxRow, read_earlier
+from libs.telling import DatabaseClock, Teller, TellResult, faults
+from services.scheduler import metrics
+from services.scheduler.recent import Recent
+from services.scheduler.rows import Row, key_of, told_by
+
+log = get_logger("completion")
+
+
+@dataclass
+class Outcome:
+    """What a transaction did.
+
+    Attributes:
+        completed: keys of the rows that are completed now, as they were before.
+        early: keys of the rows whose time has not come, by the database's clock.
+        tell: what has to be told, in order; what stood before it in the outbox included.
+        started: builds that began because the one before them on their site ended.
+        players: how many rows of each player were claimed (only by `complete_overdue`).
+        dropped: keys of rows that were given up for now; whoever asked for them has been answered.
+    """
+
+    completed: list[AlarmKey] = field(default_factory=list[AlarmKey])
+    early: set[AlarmKey] = field(default_factory=set[AlarmKey])
+    tell: list[OutboxRow] = field(default_factory=list[OutboxRow])
+    started: list[BuildRecord] = field(default_factory=list[BuildRecord])
+    players: dict[str, int] = field(default_factory=dict[str, int])
+    dropped: set[AlarmKey] = field(default_factory=set[AlarmKey])
+
+    def add(self, other: "Outcome") -> None:
+        """Put what another transaction did to this."""
+        self.completed += other.completed
+        self.early |= other.early
+        self.tell += other.tell
+        self.started += other.started
+        self.dropped |= other.dropped
+
+
+class Completer:
+    """Completes rows in the table, and tells of it."""
+
+    def __init__(
+        self, database: Database, alarms: Alarms, teller: Teller, clock: DatabaseClock, *, ahead_s: float
+    ) -> None:
+        self._database = database
+        self._alarms = alarms
+        self._teller = teller
+        self._clock = clock
+        self._ahead = timedelta(seconds=ahead_s)
+        self.recent = Recent()
+
+    async def complete(self, rows: Sequence[Row]) -> Outcome:
+        """Complete those of `rows` that still stand so and are due, in one transaction.
+
+        Raises:
+            StoreUnavailable: the database is away; nothing was done, or all of it.
+            StoreConflict: deadlocked again and again.
+        """
+        return await self._committed(lambda connection: self._complete(connection, rows))
+
+    async def complete_overdue(self, due_before: datetime, without: Sequence[str], limit: int) -> Outcome:
+        """Complete up to `limit` builds and as many events overdue since `due_before`, oldest first.
+
+        Args:
+            due_before: by the database's clock.
+            without: players who are left out this time.
+            limit: bound of each kind.
+
+        Raises:
+            StoreError: as `complete`.
+        """
+
+        async def work(connection: Connection) -> Outcome:
+            builds = await due.claim_builds(connection, due_before, without, limit)
+            events = await due.claim_events(connection, due_before, limit)
+            outcome = await self._complete(connection, [*builds, *events])
+            for build in builds:
+                outcome.players[build.player] = outcome.players.get(build.player, 0) + 1
+            return outcome
+
+        return await self._committed(work)
+
+    async def start_stranded(self, older_than_s: float, limit: int) -> Outcome:
+        """Start orders that have waited so long for a site that is free.
+
+        Raises:
+            StoreError: as `complete`.
+        """
+
+        async def work(connection: Connection) -> Outcome:
+            outcome = Outcome()
+            self._add_started(outcome, await due.start_stranded(connection, older_than_s, limit))
+            return outcome
+
+        return await self._committed(work)
+
+    async def tell(self, outcome: Outcome) -> TellResult:
+        """Tell what a transaction left to be told, each at its time, and forget it then."""
+        faults.reach(faults.AFTER_UPDATE)
+        if outcome.started:
+            await self._arm(outcome.started)
+        return await self._teller.tell(outcome.tell)
+
+    async def _committed(self, work: Callable[[Connection], Awaitable[Outcome]]) -> Outcome:
+        async def attempt() -> Outcome:
+            async with self._database.transaction() as connection:
+                return await work(connection)
+
+        began = time.perf_counter()
+        outcome = await self._database.retrying(attempt)
+        if outcome.completed:
+            metrics.COMMIT_SECONDS.observe(time.perf_counter() - began)
+            metrics.BATCH_SIZE.observe(len(outcome.completed))
+        for key in outcome.completed:
+            self.recent.add(key)
+            metrics.COMPLETIONS.labels(key.kind).inc()
+        return outcome
+
+    async def _complete(self, connection: Connection, rows: Sequence[Row]) -> Outcome:
+        """Builds before events, in each table by id: one lock order everywhere."""
+        outcome = Outcome()
+        messages = {row.id: told_by(row) for row in rows}
+        builds = [row for row in rows if isinstance(row, BuildRecord)]
+        events = [row for row in rows if isinstance(row, EventRecord)]
+        if builds:
+            verdict = await due.complete_builds(connection, builds, messages, self._ahead)
+            ended = [build for build in builds if build.id in verdict.completed]
+            if ended:
+                outcome.tell += await read_earlier(connection, [(build.id, build.revision + 1) for build in ended])
+            self._add_verdict(outcome, builds, messages, verdict)
+            self._add_started(outcome, await due.start_next(connection, [build.id for build in ended]))
+        if events:
+            verdict = await due.complete_events(connection, events, messages, self._ahead)
+            self._add_verdict(outcome, events, messages, verdict)
+        return outcome
+
+    def _add_verdict(
+        self,
+        outcome: Outcome,
+        rows: Sequence[Row],
+        messages: Mapping[str, Sequence[Notification]],
+        verdict: due.Verdict,
+    ) -> None:
+        now = self._clock.datetime()
+        for row in rows:
+            if row.id in verdict.completed:
+                outcome.completed.append(key_of(row))
+                outcome.tell += [
+                    OutboxRow(verdict.outbox_ids[each.message_id], each, row.due_at, row.id, now)
+                    for each in messages[row.id]
+                ]
+            elif row.id in verdict.early:
+                outcome.early.add(key_of(row))
+
+    def _add_started(self, outcome: Outcome, started: Sequence[due.Started]) -> None:
+        now = self._clock.datetime()
+        for each in started:
+            outcome.started.append(each.build)
+            outcome.tell.append(OutboxRow(each.outbox_id, each.notification, each.build.started_at, each.build.id, now))
+
+    async def _arm(self, builds: Sequence[BuildRecord]) -> None:
+        """Set the alarms of builds that just began; one that does not get set is found by the sweep."""
+        answers = await self._alarms.arm([build_alarm(build) for build in builds])
+        failed = [answer for answer in answers if isinstance(answer, BusError)]
+        if failed:
+            log.warning("alarm.left_to_sweep", builds=len(failed), error=str(failed[0]))

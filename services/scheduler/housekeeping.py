@@ -1,0 +1,31 @@
+"""Forgets what nobody needs any more: command ids older than promised, world events that ended long ago."""
+
+from datetime import timedelta
+
+from libs.runtime.logs import get_logger
+from libs.store.database import Database
+from libs.store.gather import HOUSEKEEPING_LOCK, forget_events, forget_inbox, try_lock
+
+log = get_logger("housekeeping")
+
+_ROWS = 5_000
+_EVENTS_KEPT = timedelta(days=30)
+
+
+async def keep_house(database: Database, inbox_days: int) -> int:
+    """Delete page by page what is too old; how many rows. One copy at a time, the others have nothing to do.
+
+    Raises:
+        StoreError: the database does not answer.
+    """
+    deleted = 0
+    async with database.dedicated() as connection:
+        if not await try_lock(connection, HOUSEKEEPING_LOCK):
+            return 0
+        while page := await forget_inbox(connection, timedelta(days=inbox_days), _ROWS):
+            deleted += page
+        while page := await forget_events(connection, _EVENTS_KEPT, _ROWS):
+            deleted += page
+    if deleted:
+        log.info("house.kept", deleted=deleted)
+    return deleted

@@ -1,0 +1,83 @@
+"""The composition root's work: all parts of a scheduler, made from their connections and joined."""
+
+from dataclasses import dataclass
+
+from libs.bus.alarms import Alarms
+from libs.bus.connection import Bus
+from libs.bus.publish import JetStreamPublisher
+from libs.store.database import Database
+from libs.store.outbox import OutboxRow
+from libs.telling import DatabaseClock, Teller
+from services.scheduler import metrics
+from services.scheduler.completion import Completer
+from services.scheduler.hold import Hold
+from services.scheduler.intake import Intake
+from services.scheduler.keeper import Keep, Keeper
+from services.scheduler.reconciler import Reconciler
+from services.scheduler.settings import SchedulerSettings
+from services.scheduler.sweep import Sweep
+from services.scheduler.upkeep import Upkeep
+
+_LINGER_SHARE = 0.1
+_SWEEP_SHARE = 0.25
+"""Of the time that rows are completed ahead: how long a batch gathers, and how far ahead rows are completed that only
+the sweep brought (later than those that an alarm brought to some scheduler, which then has done it)."""
+_ALARMS_IN_FLIGHT = 512
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One scheduler, at rest: nothing runs yet."""
+
+    database: Database
+    bus: Bus
+    clock: DatabaseClock
+    teller: Teller
+    completer: Completer
+    keeper: Keeper
+    intake: Intake
+    sweep: Sweep
+    upkeep: Upkeep
+    reconciler: Reconciler
+
+
+def assemble(settings: SchedulerSettings, database: Database, bus: Bus) -> Parts:
+    """The parts of a scheduler on these connections."""
+    ahead_s = settings.commit_ahead_ms / 1000
+    clock = DatabaseClock(database)
+    teller = Teller(database, bus, clock, on_told=_observe)
+    alarms = Alarms(bus, JetStreamPublisher(bus, max_in_flight=_ALARMS_IN_FLIGHT), now=clock.datetime)
+    completer = Completer(database, alarms, teller, clock, ahead_s=ahead_s)
+    hold: Keep = Hold(limit=settings.hold_limit, ahead_s=ahead_s, sweep_ahead_s=ahead_s * _SWEEP_SHARE)
+    keeper = Keeper(
+        hold,
+        completer,
+        clock,
+        batch_size=settings.batch_size,
+        lanes=settings.lanes,
+        linger_s=ahead_s * _LINGER_SHARE,
+    )
+    sweep = Sweep(
+        database=database,
+        completer=completer,
+        teller=teller,
+        keeper=keeper,
+        clock=clock,
+        batch_size=settings.batch_size,
+    )
+    return Parts(
+        database=database,
+        bus=bus,
+        clock=clock,
+        teller=teller,
+        completer=completer,
+        keeper=keeper,
+        intake=Intake(keeper, completer.recent, clock),
+        sweep=sweep,
+        upkeep=Upkeep(database, bus, settings.stream_replicas),
+        reconciler=Reconciler(database, alarms, clock),
+    )
+
+
+def _observe(row: OutboxRow, at: float) -> None:
+    metrics.LATENESS.observe(max(0.0, at - row.tell_at.timestamp()))

@@ -1,0 +1,90 @@
+"""Looks after the streams: their configuration, and the feed's epoch.
+
+The epoch belongs to one life of the notification stream. A stream that has gone backwards (recreated, restored from
+an older copy, its unsynced tail lost) would give old sequence numbers to new pushes, and a resume over them would lie.
+The mark in the table is the highest sequence that was ever told, so a stream that stands below it has gone backwards.
+"""
+
+from dataclasses import dataclass
+
+from libs.bus.connection import Bus
+from libs.bus.feed import FeedState, begin_epoch, read_feed
+from libs.bus.provision import Change, provision
+from libs.bus.streams import NOTIFICATIONS
+from libs.contracts import subjects
+from libs.contracts.ids import PlayerId
+from libs.runtime.logs import get_logger
+from libs.store import feed_mark
+from libs.store.database import Database
+from libs.store.feed_mark import FeedMark
+from libs.store.gather import STREAMS_LOCK, lock
+from services.scheduler import metrics
+
+log = get_logger("upkeep")
+
+EPOCH_ACTION = "epoch"
+EVERYBODY = PlayerId("all")
+
+
+@dataclass(frozen=True)
+class Mended:
+    """What had to be changed; `epoch` says why a new one was begun, None where the old one goes on."""
+
+    changes: list[Change]
+    epoch: str | None
+
+
+def why_new_epoch(state: FeedState, mark: FeedMark | None) -> str | None:
+    """PURE: why the feed needs a new epoch; None where it goes on."""
+    if state.epoch is None:
+        return "the stream has none"
+    if mark is None:
+        return None
+    if state.last_seq < mark.last_seq:
+        return f"the stream stands at {state.last_seq}, but {mark.last_seq} was told"
+    if state.epoch != mark.epoch:
+        return "the stream has another one than was told of"
+    return None
+
+
+class Upkeep:
+    """Brings streams and epoch into order; safe to run at any time, by any number of schedulers."""
+
+    def __init__(self, database: Database, bus: Bus, replicas: int) -> None:
+        self._database = database
+        self._bus = bus
+        self._replicas = replicas
+
+    async def mend(self) -> Mended:
+        """Create or repair what differs, and begin a new epoch where the feed has gone backwards.
+
+        Raises:
+            StreamRefused: something cannot be repaired without loss; its text says what to do.
+            BusError: JetStream does not answer.
+            StoreError: the database does not answer.
+        """
+        async with self._database.transaction() as connection:
+            await lock(connection, STREAMS_LOCK)
+            changes = await provision(self._bus, self._replicas)
+            mark = await feed_mark.read_mark(connection, NOTIFICATIONS)
+            state = await read_feed(self._bus)
+            reason = why_new_epoch(state, mark)
+            if reason is not None:
+                above = max(state.last_seq, 0 if mark is None else mark.last_seq)
+                state = await begin_epoch(self._bus, above=above)
+            if reason is not None or mark is None:
+                await feed_mark.begin_epoch(connection, NOTIFICATIONS, state.epoch or "", state.last_seq)
+            elif state.last_seq > mark.last_seq:
+                await feed_mark.raise_mark(connection, NOTIFICATIONS, state.last_seq)
+        self._report(changes, reason, state)
+        return Mended(changes, reason)
+
+    def _report(self, changes: list[Change], reason: str | None, state: FeedState) -> None:
+        for change in changes:
+            metrics.CHANGES.labels("stream" if change.consumer is None else "consumer").inc()
+        if reason is None:
+            return
+        metrics.CHANGES.labels("epoch").inc()
+        log.warning("epoch.begun", epoch=state.epoch, above=state.last_seq, reason=reason)
+        # Gateways look at the epoch when they connect; those that did so before it changed hear of it here.
+        self._bus.publish(subjects.control(EVERYBODY, EPOCH_ACTION), (state.epoch or "").encode())

@@ -7,7 +7,7 @@ one can be left inside a transaction (seen with asyncpg and SQLAlchemy).
 # ruff: noqa: ASYNC109, D102 - the protocols below repeat asyncpg's own signatures
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any, Protocol, TypeVar, cast
@@ -41,6 +41,16 @@ _CONFLICTS: tuple[type[BaseException], ...] = (
     asyncpg.SerializationError,
     asyncpg.UniqueViolationError,
 )
+
+
+INDEXES_ONLY: Mapping[str, str] = {
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
+"""Planner settings for who only ever looks up a bounded number of rows by index. On a young table, which the statistics
+call empty, the planner would otherwise cache plans that read it from end to end, and keep them as it grows."""
 
 
 class Record(Protocol):
@@ -112,6 +122,7 @@ class Database:
         command_timeout_s: float = 10.0,
         connect_timeout_s: float = 5.0,
         acquire_timeout_s: float = 5.0,
+        planner: Mapping[str, str] | None = None,
     ) -> "Database":
         """A pool for `url` (postgresql://...). It connects when it is first used, so the database may come later.
 
@@ -123,6 +134,7 @@ class Database:
                 later, by the client, which then drops the connection.
             connect_timeout_s: bound of making a connection.
             acquire_timeout_s: bound of waiting for a free connection.
+            planner: further settings of each session, such as `INDEXES_ONLY`.
         """
         milliseconds = str(round(command_timeout_s * 1000))
         settings: dict[str, Any] = {
@@ -135,6 +147,7 @@ class Database:
                 "idle_in_transaction_session_timeout": milliseconds,
                 "timezone": "UTC",
                 "jit": "off",  # compiling pays for none of these statements
+                **(planner or {}),
             },
         }
         with _StoreErrors():

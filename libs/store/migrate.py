@@ -44,11 +44,18 @@ class SchemaState:
 
     current: str | None
     head: str
+    is_newer: bool = False
+    """A later version of the program has migrated it. Migrations only add at first, so this version still works."""
 
     @property
     def is_current(self) -> bool:
         """Whether the schema is the one that this program was written for."""
         return self.current == self.head
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether this program can work with it: current, or newer (an upgrade is under way)."""
+        return self.is_current or self.is_newer
 
 
 def migrate(url: str, *, progress: Callable[[str], None] | None = None) -> SchemaState:
@@ -109,7 +116,7 @@ def head() -> str:
 
 
 async def check_schema(database: Database) -> SchemaState:
-    """Where the schema of `database` stands. A service starts only where it is current.
+    """Where the schema of `database` stands. A service starts only where it is usable.
 
     Raises:
         StoreUnavailable: the database cannot be reached.
@@ -117,7 +124,8 @@ async def check_schema(database: Database) -> SchemaState:
     async with database.connection() as connection:
         exists = await connection.fetchval(_SQL.has_version_table)
         current = await connection.fetchval(_SQL.current_version) if exists else None
-    return SchemaState(cast("str | None", current), head())
+    revision = cast("str | None", current)
+    return SchemaState(revision, head(), is_newer=revision is not None and revision not in _known_revisions())
 
 
 def _config(connection: Connection) -> Config:
@@ -128,14 +136,16 @@ def _config(connection: Connection) -> Config:
     return config
 
 
+def _known_revisions() -> set[str]:
+    return {revision.revision for revision in ScriptDirectory(str(_SCRIPTS)).walk_revisions()}
+
+
 def _pending(connection: Connection) -> list[Any]:
     current = MigrationContext.configure(connection).get_current_revision()
     connection.rollback()
-    scripts = ScriptDirectory(str(_SCRIPTS))
-    known = {revision.revision for revision in scripts.walk_revisions()}
-    if current is not None and current not in known:
+    if current is not None and current not in _known_revisions():
         raise SchemaBehind(f"the database stands at revision {current}, which this program does not know: it is newer")
-    newer = scripts.iterate_revisions("heads", current or "base")
+    newer = ScriptDirectory(str(_SCRIPTS)).iterate_revisions("heads", current or "base")
     return [revision for revision in newer if revision.revision != current][::-1]
 
 

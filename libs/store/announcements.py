@@ -1,0 +1,63 @@
+"""World events: announced, remembered, cancelled. The scheduler tells them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+
+from libs.contracts.ids import PlayerId, Revision
+from libs.contracts.subjects import AlarmKey
+from libs.contracts.world_events import EventRecord
+from libs.store.database import Connection
+from libs.store.orders import Remembered, player_lock
+from libs.store.sql import load
+
+_SQL = load("announcements")
+_LOCKS = load("orders")
+_encoder = msgspec.json.Encoder()
+
+
+class Cancelled(NamedTuple):
+    """What a cancel came to: the alarms that wake nothing any more, and the pushes that were told before."""
+
+    outdated: list[AlarmKey]
+    told: list[str]
+
+
+async def recall(connection: Connection, command_id: str) -> tuple[datetime, Remembered | None]:
+    """The database's time, and what the inbox holds of an operator's command. Inside a transaction, under a lock."""
+    await connection.execute(_LOCKS.lock_players, [player_lock("")])
+    row = await connection.fetchrow(_SQL.remembered, command_id)
+    assert row is not None  # noqa: S101 - the query has a row by construction
+    return row[0], None if row[1] is None else Remembered(row[1], row[2], row[3].encode())
+
+
+async def remember(connection: Connection, command_id: str, entry: Remembered) -> None:
+    """Remember an operator's command and its outcome."""
+    await connection.execute(_SQL.remember, command_id, entry.command, entry.fingerprint, entry.outcome.decode())
+
+
+async def insert_events(
+    connection: Connection, series: str, player: PlayerId | None, events: Sequence[EventRecord]
+) -> None:
+    """Write an announcement's rows, in state `scheduled`."""
+    await connection.execute(
+        _SQL.insert_events,
+        series,
+        player,
+        [event.id for event in events],
+        [event.event for event in events],
+        [_encoder.encode(event.data).decode() for event in events],
+        [event.due_at for event in events],
+    )
+
+
+async def cancel_events(connection: Connection, event_id: str) -> Cancelled | None:
+    """Cancel what is not told yet of an announcement; None where there is no such announcement. In a transaction."""
+    rows = await connection.fetch(_SQL.cancel_events, event_id)
+    known = await connection.fetch(_SQL.find_events, event_id)
+    if not known:
+        return None
+    outdated = [AlarmKey("event", row[0], Revision(row[1] - 1)) for row in rows]
+    return Cancelled(outdated, [row[0] for row in known if row[1] == "told"])

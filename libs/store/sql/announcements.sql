@@ -1,0 +1,31 @@
+-- name: insert_events
+-- An announcement: each of its pushes is a row of its own, which waits for its time.
+INSERT INTO world_event (id, series, player, event, data, due_at, state, revision)
+SELECT id, $1, $2, event, data, due_at, 'scheduled', 1
+FROM unnest($3::uuid[], $4::text[], $5::jsonb[], $6::timestamptz[]) AS new (id, event, data, due_at)
+
+-- name: remembered
+-- What the inbox holds of an operator's command (their entries have no player), and the time.
+SELECT date_trunc('milliseconds', clock_timestamp()), inbox.command, inbox.fingerprint, inbox.outcome
+FROM (SELECT) AS always
+LEFT JOIN inbox ON inbox.player = '' AND inbox.command_id = $1
+
+-- name: remember
+-- Remember an operator's command, so that it is safe to repeat.
+INSERT INTO inbox (player, command_id, command, fingerprint, outcome) VALUES ('', $1, $2, $3, $4)
+
+-- name: find_events
+-- All rows of an announcement, by its own id or by that of one of its pushes.
+SELECT id::text, state
+FROM world_event
+WHERE series = $1 OR id = $1
+ORDER BY due_at, id
+
+-- name: cancel_events
+-- Those of them that are not told yet never will be. Locked by id, like every statement that locks events.
+UPDATE world_event
+SET state = 'cancelled', revision = revision + 1
+WHERE state = 'scheduled' AND id IN (
+    SELECT id FROM world_event WHERE series = $1 OR id = $1 ORDER BY id FOR NO KEY UPDATE
+)
+RETURNING id::text, revision

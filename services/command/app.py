@@ -1,0 +1,220 @@
+"""Composition root of the command service: settings -> connections -> desk -> micro service, and the orderly end."""
+
+import asyncio
+import gc
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final, NamedTuple
+
+from libs.bus.alarms import Alarms
+from libs.bus.connection import Bus
+from libs.bus.errors import BusUnavailable
+from libs.bus.publish import JetStreamPublisher
+from libs.bus.service import Endpoint, Service
+from libs.bus.streams import NOTIFICATIONS, TIMERS
+from libs.contracts import subjects
+from libs.contracts.ids import new_id
+from libs.runtime.logs import get_logger
+from libs.runtime.service import Runtime, run_service
+from libs.runtime.settings import load_settings
+from libs.store.database import INDEXES_ONLY, Database
+from libs.store.errors import StoreError
+from libs.store.migrate import check_schema
+from libs.telling import DatabaseClock, Teller
+from services.command.aftermath import Aftermath
+from services.command.catalogue import Catalogue, load_catalogue
+from services.command.desk import Desk
+from services.command.extensions import Game, load_game
+from services.command.ops import Operations
+from services.command.reads import Reads
+from services.command.requests import OrderParser
+from services.command.rules import World
+from services.command.settings import CommandSettings
+from services.command.tasks import CallTasks
+from services.command.watch import Watch
+
+log = get_logger("command")
+
+NAME: Final = "command"
+_RETRY_S: Final = 0.25
+_CONNECT_S: Final = 2.0
+
+
+def run() -> int:
+    """Run the service in the foreground until it is asked to stop; the process's exit code.
+
+    Raises:
+        SettingsError: a setting is missing or bad.
+    """
+    settings = load_settings(CommandSettings)
+    return run_service(NAME, lambda runtime: serve(runtime, settings), settings)
+
+
+async def serve(runtime: Runtime, settings: CommandSettings) -> None:
+    """Take orders until `runtime.stopping` is set, then finish those in hand.
+
+    Raises:
+        CatalogueError, OrdersError: the game's own files do not hold together.
+    """
+    catalogue = load_catalogue(settings.catalogue, time_scale=settings.time_scale)
+    game = load_game(catalogue, settings.orders)
+    database = await Database.connect(
+        settings.database_url.get_secret_value(),
+        name="starwake-command",
+        max_connections=settings.database_pool,
+        command_timeout_s=settings.database_timeout_s,
+        planner=INDEXES_ONLY,
+    )
+    try:
+        bus = await _connected_bus(runtime, settings)
+        if bus is None:
+            return
+        try:
+            if await _schema_is_usable(runtime, database):
+                await _work(runtime, settings, Parts(database, bus, catalogue, game))
+        finally:
+            await bus.close()
+    finally:
+        await database.close()
+
+
+class Parts(NamedTuple):
+    """What the service is made of before it runs."""
+
+    database: Database
+    bus: Bus
+    catalogue: Catalogue
+    game: Game
+
+
+async def _work(runtime: Runtime, settings: CommandSettings, parts: Parts) -> None:
+    database, bus, catalogue, game = parts
+    clock = DatabaseClock(database)
+    teller = Teller(database, bus, clock)
+    aftermath = Aftermath(Alarms(bus, JetStreamPublisher(bus)), teller)
+    desk = Desk(
+        database,
+        World(catalogue, game.completions, new_id),
+        OrderParser(game.orders),
+        aftermath,
+        tracing=runtime.tracing,
+        most=settings.orders_per_batch,
+        room=settings.orders_waiting,
+        lanes=settings.batches_at_once,
+    )
+    watch = Watch(bus, database, (TIMERS, NOTIFICATIONS))
+    watch.register(runtime.health)
+    calls = CallTasks()
+    reads = Reads(database, catalogue, game.orders, calls)
+    operations = Operations(database, aftermath)
+    with suppress(StoreError):
+        await clock.measure()
+    background = [
+        asyncio.create_task(work(), name=name)
+        for name, work in {
+            "clock": clock.run,
+            "teller": teller.run,
+            "aftermath": aftermath.run,
+            "desk": desk.run,
+            "watch": watch.run,
+        }.items()
+    ]
+    try:
+        endpoints = _endpoints(game, desk, reads, operations, calls)
+        service = await Service.start(bus, NAME, _version(), "Judges, commits and answers orders", endpoints)
+        # What was made at the start lives as long as the process: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        runtime.health.set_ready(True)
+        runtime.log.info("service.ready", orders=len(game.orders), kinds=len(catalogue.kinds))
+        await _until_stopping(runtime, background)
+        await _drain(settings.drain_seconds, service, desk, calls, aftermath)
+    finally:
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+
+
+def _endpoints(game: Game, desk: Desk, reads: Reads, operations: Operations, calls: CallTasks) -> list[Endpoint]:
+    commands = {name: desk.handle for name in game.orders} | reads.handlers
+    return [
+        *(Endpoint(_endpoint_name(name), subjects.command_pattern(name), each) for name, each in commands.items()),
+        *(
+            Endpoint(_endpoint_name(f"ops.{name}"), subjects.ops(name), calls.handler(f"ops.{name}", answering))
+            for name, answering in operations.calls.items()
+        ),
+    ]
+
+
+async def _connected_bus(runtime: Runtime, settings: CommandSettings) -> Bus | None:
+    """The bus, however long it takes; None where the service was stopped meanwhile."""
+    while not runtime.stopping.is_set():
+        try:
+            return await Bus.connect(settings.bus_options(), timeout_s=_CONNECT_S)
+        except BusUnavailable as error:
+            runtime.health.set_ready(False, f"bus: {error}")
+            runtime.log.warning("bus.awaited", error=str(error))
+            await _pause(runtime)
+    return None
+
+
+async def _schema_is_usable(runtime: Runtime, database: Database) -> bool:
+    """Wait for a database whose schema this version knows; False where the service was stopped meanwhile."""
+    told = ""
+    while not runtime.stopping.is_set():
+        try:
+            state = await check_schema(database)
+        except StoreError as error:
+            reason = f"database: {error}"
+        else:
+            if state.is_usable:
+                return True
+            reason = f"schema: at {state.current or 'nothing'}, needs {state.head}; run `starwake migrate`"
+        runtime.health.set_ready(False, reason)
+        if reason != told:
+            runtime.log.warning("database.awaited", reason=reason)
+            told = reason
+        await _pause(runtime)
+    return False
+
+
+async def _until_stopping(runtime: Runtime, background: Sequence["asyncio.Task[None]"]) -> None:
+    """Wait for the end; a part that ends by itself is a mistake, and ends the service so that it is started anew."""
+    stopping = asyncio.create_task(runtime.stopping.wait())
+    try:
+        done, _ = await asyncio.wait((stopping, *background), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+    for task in done:
+        if task is not stopping:
+            task.result()
+            raise RuntimeError(f"the part {task.get_name()} has ended")
+
+
+async def _drain(timeout_s: float, service: Service, desk: Desk, calls: CallTasks, aftermath: Aftermath) -> None:
+    """Take no more, answer what is in hand, then arm and tell what is committed; the rest is the sweep's."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await service.drain(timeout_s)
+            await desk.drain(timeout_s)
+            await calls.drain(timeout_s)
+            await aftermath.drain(timeout_s)
+    except TimeoutError:
+        log.warning("drain.incomplete", after_s=timeout_s)
+
+
+async def _pause(runtime: Runtime) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(runtime.stopping.wait(), _RETRY_S)
+
+
+def _endpoint_name(name: str) -> str:
+    return name.replace(".", "-")
+
+
+def _version() -> str:
+    try:
+        return version("starwake")
+    except PackageNotFoundError:
+        return "0.0.0"

@@ -1,0 +1,172 @@
+"""Where orders arrive: parsed at once, carried out in batches, answered right after COMMIT."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from libs.bus.message import Message
+from libs.bus.service import Request as Call
+from libs.contracts.reasons import ErrorCode, Refusal
+from libs.runtime.logs import get_logger
+from libs.runtime.tracing import OFF, Tracing
+from libs.store import orders
+from libs.store.database import Database
+from libs.store.errors import StoreConflict, StoreError, StoreUnavailable
+from libs.store.outbox import OutboxRow
+from libs.telling import faults
+from services.command import metrics
+from services.command.aftermath import Aftermath
+from services.command.batcher import Batcher
+from services.command.decide import Answer, Decision, ask_of, decide, refused
+from services.command.requests import OrderParser, Request
+from services.command.rules import World
+
+log = get_logger("desk")
+
+TRACEPARENT = "traceparent"
+_UNAVAILABLE = refused(Refusal(ErrorCode.UNAVAILABLE, "orders cannot be taken at the moment, try again"))
+_INTERNAL = refused(Refusal(ErrorCode.INTERNAL, "this order could not be carried out"))
+
+
+@dataclass(slots=True)
+class _Waiting:
+    call: Call
+    request: Request
+    since: float
+
+
+class Desk:
+    """Takes orders.
+
+    Args:
+        database: where they are carried out.
+        world: the game.
+        parser: reads requests.
+        aftermath: what follows a commit.
+        tracing: spans, if they are on.
+        most: orders in one transaction at most.
+        room: how many orders may wait.
+        lanes: how many transactions may be under way.
+    """
+
+    def __init__(  # noqa: PLR0913 - wired once, by the composition root
+        self,
+        database: Database,
+        world: World,
+        parser: OrderParser,
+        aftermath: Aftermath,
+        *,
+        tracing: Tracing = OFF,
+        most: int = 128,
+        room: int = 4096,
+        lanes: int = 1,
+    ) -> None:
+        self._database = database
+        self._world = world
+        self._parser = parser
+        self._aftermath = aftermath
+        self._tracing = tracing
+        self._batcher: Batcher[_Waiting] = Batcher(self._carry_out, most=most, room=room, lanes=lanes)
+        metrics.QUEUE.set_function(self._batcher.__len__)
+
+    def handle(self, call: Call) -> None:
+        """Take one order in; called from the read loop, never waits."""
+        since = time.perf_counter()
+        try:
+            request = self._parser.parse(call.subject, call.payload, self._trace(call))
+        except Refusal as refusal:
+            answer = refused(refusal)
+            # Not by the subject's name: anybody may have made it up.
+            metrics.ORDERS.labels(command="malformed", outcome=answer.outcome).inc()
+            call.respond(answer.body, answer.error)
+            return
+        if not self._batcher.offer(_Waiting(call, request, since)):
+            _reply(call, request, _UNAVAILABLE, since)
+
+    async def run(self) -> None:
+        """Carry orders out until cancelled."""
+        await self._batcher.run()
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Wait until every order that was taken in is answered."""
+        return await self._batcher.drain(timeout_s)
+
+    def _trace(self, call: Message) -> str | None:
+        traceparent = call.headers.get(TRACEPARENT) if call.raw_headers else None
+        if not self._tracing.enabled:
+            return traceparent
+        parent = {TRACEPARENT: traceparent} if traceparent else None
+        with self._tracing.span("order received", parent=parent, attributes={"subject": call.subject}):
+            return self._tracing.traceparent()
+
+    async def _carry_out(self, batch: list[_Waiting]) -> None:
+        requests = [each.request for each in batch]
+        begun = time.perf_counter()
+        try:
+            decision, rows = await self._transaction(requests)
+        except (StoreUnavailable, StoreConflict) as error:
+            log.warning("orders.unavailable", orders=len(batch), error=str(error))
+            answers: Sequence[Answer] = [_UNAVAILABLE] * len(batch)
+        except StoreError as error:
+            await self._one_by_one(batch, error)
+            return
+        except Exception:
+            # The batch's clients have to be answered whatever is wrong, and the next batch to be taken.
+            log.exception("orders.failed", orders=len(batch))
+            answers = [_INTERNAL] * len(batch)
+        else:
+            answers = decision.answers
+            faults.reach(faults.AFTER_COMMIT)
+            for each, answer in zip(batch, answers, strict=True):
+                _reply(each.call, each.request, answer, each.since)
+            self._aftermath.take(decision.alarms(), decision.outdated(), rows)
+            metrics.BATCH_SIZE.observe(len(batch))
+            metrics.COMMIT_SECONDS.observe(time.perf_counter() - begun)
+            return
+        for each, answer in zip(batch, answers, strict=True):
+            _reply(each.call, each.request, answer, each.since)
+
+    async def _one_by_one(self, batch: list[_Waiting], error: StoreError) -> None:
+        """The database refuses something in this batch for what it is: find it, and carry out the others."""
+        if len(batch) > 1:
+            for each in batch:
+                await self._carry_out([each])
+            return
+        (each,) = batch
+        log.error("orders.refused_by_database", command=each.request.order.command, exc_info=error)
+        _reply(each.call, each.request, _INTERNAL, each.since)
+
+    async def _transaction(self, requests: Sequence[Request]) -> tuple[Decision, list[OutboxRow]]:
+        asks = [ask_of(request, self._world) for request in requests]
+        attempts = 0
+
+        async def attempt() -> tuple[Decision, list[OutboxRow]]:
+            nonlocal attempts
+            attempts += 1
+            if attempts > 1:
+                metrics.RETRIES.inc()
+            async with self._database.transaction() as connection:
+                loaded = await orders.load_batch(
+                    connection, asks, count_up_to=self._world.catalogue.limits.builds_at_once
+                )
+                decision = decide(requests, loaded, self._world, _rule_failed)
+                if decision.writes.is_empty:
+                    return decision, []
+                ids = await orders.write_batch(connection, decision.writes)
+            rows = [
+                OutboxRow(row_id, told.notification, told.tell_at, told.source_id, loaded.now)
+                for row_id, told in zip(ids, decision.writes.outbox, strict=True)
+            ]
+            return decision, rows
+
+        return await self._database.retrying(attempt)
+
+
+def _reply(call: Call, request: Request, answer: Answer, since: float) -> None:
+    call.respond(answer.body, answer.error)
+    metrics.ORDERS.labels(command=request.order.command, outcome=answer.outcome).inc()
+    metrics.ANSWER_SECONDS.observe(time.perf_counter() - since)
+
+
+def _rule_failed(request: Request, error: Exception) -> None:
+    log.error("rule.failed", command=request.order.command, player=request.player, exc_info=error)

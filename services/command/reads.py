@@ -1,0 +1,67 @@
+"""Commands that change nothing: they read what is committed, and never wait behind orders."""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import msgspec
+
+from libs.bus.service import Request as Call
+from libs.contracts.commands import BuildList
+from libs.contracts.frames import result_body
+from libs.contracts.reasons import Refusal
+from libs.store.builds import list_builds, list_queued
+from libs.store.database import Database
+from services.command import metrics
+from services.command.catalogue import Catalogue
+from services.command.decide import ACCEPTED, refused
+from services.command.requests import decode_args, read_frame
+from services.command.tasks import CallTasks
+
+_list_decoder: Final = msgspec.json.Decoder(BuildList)
+
+
+class Reads:
+    """The handlers of the reading commands, by name."""
+
+    def __init__(self, database: Database, catalogue: Catalogue, orders: Iterable[str], tasks: CallTasks) -> None:
+        self._database = database
+        self._catalogue_body = result_body(catalogue.view())
+        self.handlers: dict[str, Callable[[Call], None]] = {
+            "build.list": tasks.handler("build.list", self.build_list),
+            "build.queued": tasks.handler("build.queued", self.build_queued),
+            "catalogue.list": self.catalogue_list,
+            "commands": self.commands,
+        }
+        self._commands_body = result_body({"commands": sorted([*orders, *self.handlers])})
+
+    async def build_list(self, call: Call) -> bytes:
+        """A page of the player's builds."""
+        player, _, frame = read_frame(call.subject, call.payload)
+        args: BuildList = decode_args(_list_decoder, frame)
+        builds, following = await list_builds(
+            self._database, player, state=args.state, limit=args.limit, after=args.after
+        )
+        return result_body({"builds": [build.view() for build in builds], "next": following})
+
+    async def build_queued(self, call: Call) -> bytes:
+        """What waits for the player's sites."""
+        player, _, _ = read_frame(call.subject, call.payload)
+        queued = await list_queued(self._database, player)
+        return result_body({"queued": [order.view() for order in queued]})
+
+    def catalogue_list(self, call: Call) -> None:
+        """What can be built; it does not change while the service runs, so it was encoded once."""
+        try:
+            read_frame(call.subject, call.payload)
+        except Refusal as refusal:
+            answer = refused(refusal)
+            metrics.ORDERS.labels(command="malformed", outcome=answer.outcome).inc()
+            call.respond(answer.body, answer.error)
+            return
+        metrics.ORDERS.labels(command="catalogue.list", outcome=ACCEPTED).inc()
+        call.respond(self._catalogue_body)
+
+    def commands(self, call: Call) -> None:
+        """The names of all commands: gateways ask for it to tell unknown ones from an absent service."""
+        metrics.ORDERS.labels(command="commands", outcome=ACCEPTED).inc()
+        call.respond(self._commands_body)

@@ -1,0 +1,62 @@
+"""The command service's settings; each is an environment variable with the prefix `STARWAKE_`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from libs.bus.options import BusOptions
+from libs.runtime.settings import Block, BusSettings, ReadableFile, ServiceSettings, StoreSettings
+from services.command import catalogue
+
+
+class GameSettings(Block):
+    """What can be built.
+
+    STARWAKE_CATALOGUE is a TOML file like services/command/catalogue.toml; STARWAKE_ORDERS a directory with order
+    modules of one's own besides those in services/command/orders/. STARWAKE_TIME_SCALE 60 makes all durations 60
+    times shorter, for trying out.
+    """
+
+    catalogue: ReadableFile = catalogue.DEFAULT
+    orders: Path | None = None
+    time_scale: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = 1.0
+
+
+class BatchSettings(Block):
+    """How orders are gathered.
+
+    While one batch commits the next one collects, STARWAKE_ORDERS_PER_BATCH at most; beyond STARWAKE_ORDERS_WAITING
+    that wait, orders are answered `unavailable`. STARWAKE_BATCHES_AT_ONCE is the number of transactions under way.
+    """
+
+    orders_per_batch: Annotated[int, Field(ge=1, le=1000)] = 128
+    orders_waiting: Annotated[int, Field(ge=1, le=1_000_000)] = 4096
+    batches_at_once: Annotated[int, Field(ge=1, le=16)] = 1
+
+
+class CommandSettings(ServiceSettings, BusSettings, StoreSettings, GameSettings, BatchSettings):
+    """All blocks of the command service."""
+
+    health_port: Annotated[int, Field(ge=0, le=65535)] = 9102
+    database_timeout_s: Annotated[float, Field(gt=0, le=60)] = 5.0
+
+    def bus_options(self) -> BusOptions:
+        """How this service reaches NATS."""
+        return BusOptions(
+            url=self.nats_url,
+            name="starwake-command",
+            user=self.nats_user,
+            password=self.nats_password.get_secret_value() if self.nats_password else None,
+            token=self.nats_token.get_secret_value() if self.nats_token else None,
+            creds_file=_path(self.nats_creds),
+            nkey_seed_file=_path(self.nkey_seed_file),
+            tls_ca_file=_path(self.nats_tls_ca),
+            tls_cert_file=_path(self.nats_tls_cert),
+            tls_key_file=_path(self.nats_tls_key),
+            inbox_prefix=self.nats_inbox_prefix or "_INBOX",
+        )
+
+
+def _path(path: Path | None) -> str | None:
+    return None if path is None else str(path)

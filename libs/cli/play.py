@@ -30,7 +30,9 @@ async def play(url: str, token_provider: TokenProvider, player: str) -> int:
     on_screen = sys.stdin.isatty() and sys.stdout.isatty()
     try:
         async with Starwake.connect(address, token_provider=token_provider) as session:
-            return await (play_on_screen(session) if on_screen else play_plain(session))
+            if on_screen:
+                return await play_on_screen(session)
+            return await play_plain(session, sys.stdin, sys.stdout)
     except (SessionError, TokenUnavailable, CommandError) as error:
         sys.stderr.write(f"{player} cannot play: {error}\n")
         return 1

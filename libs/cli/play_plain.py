@@ -1,7 +1,6 @@
 """The terminal client without a terminal: orders are lines of stdin, one line of stdout for each push and answer."""
 
 import asyncio
-import sys
 import threading
 from datetime import datetime
 from typing import TextIO
@@ -55,7 +54,7 @@ def _lines_of(source: TextIO) -> "asyncio.Queue[str | None]":
     return lines
 
 
-async def play_plain(player: Starwake, source: TextIO = sys.stdin, output: TextIO = sys.stdout) -> int:
+async def play_plain(player: Starwake, source: TextIO, output: TextIO) -> int:
     """Play by lines until `quit` or the end of the input.
 
     Returns:

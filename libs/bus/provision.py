@@ -50,7 +50,10 @@ async def provision(bus: Bus, replicas: int) -> list[Change]:
         for consumer in spec.consumers:
             changes += await _provision_consumer(bus, consumer)
     for change in changes:
-        _log.warning("bus.provisioned", **msgspec.structs.asdict(change))
+        if change.kind == "created":
+            _log.info("bus.created", stream=change.stream, consumer=change.consumer)
+        else:
+            _log.warning("bus.repaired", **msgspec.structs.asdict(change))
     return changes
 
 
@@ -108,7 +111,8 @@ async def _provision_consumer(bus: Bus, spec: ConsumerSpec) -> list[Change]:
         await ask(bus, create, request)
     except JetStreamError as error:
         if info is None:
-            raise StreamRefused(f"consumer {spec.name} on {spec.stream}: {error}") from error
+            others = (await ask(bus, f"CONSUMER.NAMES.{spec.stream}")).get("consumers")
+            raise StreamRefused(f"consumer {spec.name} on {spec.stream}: {error}; consumers there: {others}") from error
         # A field that cannot be updated. Made anew it begins with everything that nobody has acknowledged: no loss.
         await ask(bus, f"CONSUMER.DELETE.{spec.stream}.{spec.name}")
         await ask(bus, create, request)

@@ -84,6 +84,7 @@ class JetStreamPublisher:
         self._max_waiting = max_waiting
         self._in_flight = 0
         self._waiting: deque[_Batch] = deque()
+        self._turn = 0
 
     @property
     def in_flight(self) -> int:
@@ -156,18 +157,17 @@ class JetStreamPublisher:
 
     def _pump(self) -> None:
         """Send as many messages as may be in flight."""
-        turn = 0
         while self._waiting and self._in_flight < self._max_in_flight:
             batch = self._waiting[0]
+            if batch.next < len(batch.items):
+                self._send(batch, batch.next)
+                self._turn += 1
             if batch.next >= len(batch.items):
                 self._waiting.popleft()
-                turn = 0
-            elif turn >= _TURN:
+                self._turn = 0
+            elif self._turn >= _TURN:
                 self._waiting.rotate(-1)
-                turn = 0
-            else:
-                self._send(batch, batch.next)
-                turn += 1
+                self._turn = 0
 
     def _send(self, batch: _Batch, index: int) -> None:
         batch.next = index + 1

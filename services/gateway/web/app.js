@@ -4,8 +4,8 @@
  */
 
 import { Bridge } from "./bridge.js";
-import { sky } from "./chart.js";
-import { byId, set, svg } from "./dom.js";
+import { byId, set } from "./dom.js";
+import { drawGate } from "./gate.js";
 import { NoSignIn, forgetPass, rememberedPass, signIn, signInWith } from "./session.js";
 
 /** @import { Pass } from "./session.js" */
@@ -77,14 +77,9 @@ pasteForm.addEventListener("submit", (event) => {
   void submit(pasteForm, async () => signInWith(token.value.trim()));
 });
 
-const gateSky = byId("gate-sky", SVGSVGElement);
-set(gateSky, "viewBox", "-600 -400 1200 800");
-gateSky.append(
-  ...sky("starwake", 320).map(({ x, y, size, bright }) => svg("circle", { cx: x * 1.2, cy: y, r: size, opacity: bright })),
-  ...[180, 250, 330, 420, 520].map((r) => svg("circle", { class: "orbit", cx: -360, cy: 330, r })),
-  svg("circle", { class: "sun", cx: -360, cy: 330, r: 90 }),
-  svg("path", { class: "wake", d: "M-360 -90A420 420 0 0 1 -63 33" }), svg("circle", { class: "ship", cx: -63, cy: 33, r: 7 }));
+drawGate(byId("gate-sky", SVGSVGElement));
 
+document.body.dataset.ready = "";
 const pass = rememberedPass();
 if (pass) goAboard(pass);
 else showGate();

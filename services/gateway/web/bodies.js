@@ -16,7 +16,7 @@ export function drawBody(body) {
   if (look === "rock") return rock(body);
   return svg("g", { class: `body ${look}` },
     look === "ringed" && svg("path", { class: "girdle", d: halfRing(size, 0) }),
-    svg("circle", { class: "shadow", r: size }),
+    svg("circle", { class: "shadow", r: size }), svg("circle", { class: "hatched", r: size }),
     svg("path", { class: "lit", d: litFace(size), transform: `rotate(${body.light})` }),
     ...features(body),
     svg("circle", { class: "limb", r: size }),

@@ -78,14 +78,13 @@ export class Bridge {
   #listen() {
     const { line, clock } = this;
     line.on("state", (state) => this.#lineIs(state));
-    line.on("roundtrip", (trip) => clock.sample(trip));
+    line.on("roundtrip", (trip) => { clock.sample(trip); this.ticker.wake(); });
     line.on("servertime", (told) => { clock.hint(told); this.ticker.wake(); });
     line.on("hello", (hello) => {
       this.#renewed = false;
       this.views.named(hello.player);
       if (!this.#state.loaded || hello.recovered !== true) void this.#refresh();
       else void this.#catalogue();
-      this.#sample(3);
     });
     line.on("reset", () => void this.#refresh());
     line.on("resumed", ({ missed }) => this.views.line.resumed(missed));
@@ -111,6 +110,7 @@ export class Bridge {
   #lineIs(state) {
     if (this.#left) return;
     this.views.line.render(state);
+    if (state.name === "live") this.#sample(3);
     if (state.name === "closed") {
       if (state.code === 4500 && !this.pass.pasted && !this.#renewed) return void this.#renew();
       this.views.ended(closeInWords(state.code, state.reason), state.code === 4504 ? "Take over here" : "Sign in again");

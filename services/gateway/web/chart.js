@@ -12,7 +12,7 @@
 
 import { fraction } from "./sites.js";
 
-export const EXTENT = 548; // half the view box
+export const EXTENT = 536; // half the view box
 export const RIM = 510;
 export const STAR = 24;
 export const ORBITS = [92, 168, 236, 290, 356, 420, 462, 490];
@@ -32,12 +32,12 @@ export function polar(radius, bearing) {
 const short = (number) => Number(number.toFixed(2));
 
 /** Where each site's body lies. @param {readonly Site[]} sites @param {number} [spread] Room between a body and its moons. @returns {Placed[]} */
-export function place(sites, spread = 42) {
+export function place(sites, spread = 38) {
   /** @type {Map<string, Placed>} */
   const placed = new Map();
   for (const site of sites) {
     const parent = site.around ? placed.get(site.around) : undefined;
-    const own = parent ? polar(parent.size + spread, site.bearing) : polar(ORBITS[site.orbit] ?? RIM, site.bearing);
+    const own = parent ? polar(parent.size + site.size + spread, site.bearing) : polar(ORBITS[site.orbit] ?? RIM, site.bearing);
     const x = short(own.x + (parent?.x ?? 0));
     const y = short(own.y + (parent?.y ?? 0));
     placed.set(site.site, { ...site, x, y, light: short((Math.atan2(-y, -x) * 180) / Math.PI) });

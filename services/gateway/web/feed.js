@@ -12,7 +12,7 @@ import { delayOf, lateness, localMinute, localTime, sentence } from "./words.js"
 const SHOWN = 200;
 const TOAST_MS = 7000;
 const TOASTS = 3;
-const MATTERS = new Set(["done", "stars", "dragons"]);
+const MATTERS = new Set(["done", "stars"]); // dragons have a banner of their own
 
 /** The marks, on a grid of 16. @type {Record<string, string>} */
 const MARKS = {

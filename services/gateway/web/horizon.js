@@ -13,7 +13,7 @@ import { siteNamed } from "./sites.js";
 import { dragonsNow, underWay } from "./store.js";
 
 const NEAR_MS = 15_000; // up to here the axis is about linear
-const FAR_MS = 4 * 86_400_000;
+const FAR_MS = 6 * 86_400_000;
 const MARKS = [[0, "now"], [60_000, "1 min"], [600_000, "10 min"], [3_600_000, "1 h"], [21_600_000, "6 h"], [86_400_000, "1 day"], [259_200_000, "3 days"]];
 const LANES = 3;
 

@@ -29,6 +29,7 @@ export class Line {
     this.again = byId("line-again", HTMLButtonElement);
     this.details = byId("line-details", HTMLElement);
     this.again.onclick = () => line.reconnect();
+    this.details.ontoggle = () => this.#detail();
     this.ticker = ticker;
     this.leave = ticker.add(() => this.#draw());
   }
@@ -84,7 +85,7 @@ export class Line {
   }
 
   #detail() {
-    if (this.details.offsetParent === null && !this.details.matches(":popover-open")) return;
+    if (!this.details.matches(":popover-open")) return;
     const { hello, position } = this.line;
     const skew = this.clock.set ? this.clock.skewMs : 0;
     const facts = [

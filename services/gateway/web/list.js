@@ -14,6 +14,11 @@ import { sitesWith } from "./sites.js";
 import { bySite } from "./store.js";
 import { countdown } from "./words.js";
 
+const MANY = 40;
+
+/** @param {SiteState | undefined} here */
+const busy = (here) => Boolean(here?.building ?? here?.order);
+
 export class SiteList {
   /** @type {{cell: HTMLElement, due: number}[]} */
   #counts = [];
@@ -34,6 +39,8 @@ export class SiteList {
   render(state, selected, shown) {
     const bearing = bySite(state);
     const sites = sitesWith(bearing.keys());
+    // Few sites keep their places; of many, those where something happens come first.
+    if (sites.length > MANY) sites.sort((left, right) => Number(busy(bearing.get(right.site))) - Number(busy(bearing.get(left.site))));
     this.#counts = [];
     reconcile(this.body, sites.map((site) => ({ site, here: bearing.get(site.site) })), ({ site }) => site.site, (row) => this.#make(row),
       (row, { site, here }) => this.#update(row, site.site, here, selected, shown));

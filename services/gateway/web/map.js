@@ -27,6 +27,7 @@ import { bySite, progress } from "./store.js";
 import { countdown, leftInWords, plural } from "./words.js";
 
 const REACH_PX = 30; // a tap picks the nearest body within this: fingers are wider than moons
+const CROWDED = 40; // sites beyond which outposts bear no names: they would only cover one another
 const MARKS = 9; // satellites drawn around a body; more are told as a number
 const WAYS = new Map([["ArrowUp", { x: 0, y: -1 }], ["ArrowDown", { x: 0, y: 1 }], ["ArrowLeft", { x: -1, y: 0 }], ["ArrowRight", { x: 1, y: 0 }]]);
 
@@ -66,9 +67,7 @@ export class SystemMap {
   }
 
   #defs() {
-    const hatch = svg("pattern", { id: "hatch", width: 3.4, height: 3.4, patternUnits: "userSpaceOnUse", patternTransform: "rotate(38)" },
-      svg("path", { class: "hatching", d: "M0 0V3.4" }));
-    return svg("defs", {}, hatch, svg("path", { id: "rim-upper", d: arc(RIM - 22, -90, 90) }), svg("path", { id: "rim-lower", d: arc(RIM - 11, 270, 90) }));
+    return svg("defs", {}, svg("path", { id: "rim-upper", d: arc(RIM - 22, -90, 90) }), svg("path", { id: "rim-lower", d: arc(RIM - 11, 270, 90) }));
   }
 
   #measure() {
@@ -102,8 +101,9 @@ export class SystemMap {
   render(state, selected) {
     const sites = sitesWith(Array.from(state.builds.values(), ({ site }) => site).concat(state.orders.map(({ site }) => site)));
     const names = sites.map(({ site }) => site).join();
-    if (names !== this.#names) this.#lay(place(sites, this.root.classList.contains("compact") ? 66 : 42));
+    if (names !== this.#names) this.#lay(place(sites, this.root.classList.contains("compact") ? 60 : 38));
     this.#names = names;
+    this.root.classList.toggle("crowded", sites.length > CROWDED);
     const bearing = bySite(state);
     for (const drawn of this.#drawn.values()) this.#update(drawn, bearing.get(drawn.body.site), selected, state.loaded && this.#state?.loaded === true);
     const rim = state.stars.map(({ key }) => key).join();
@@ -129,10 +129,11 @@ export class SystemMap {
   /** @param {Placed} body @returns {Drawn} */
   #make(body) {
     const ring = body.size + RING_GAP;
+    const words = wording(body, ring);
     const drawn = {
       ring: svg("circle", { class: "ring", r: ring, pathLength: 1, "stroke-dasharray": "0 1", transform: "rotate(-90)" }),
-      marks: svg("g", { class: "marks" }), count: svg("text", { class: "count", y: ring, dy: "2.35em" }),
-      name: svg("text", { class: "name", y: ring, dy: "1.15em" }, body.title),
+      marks: svg("g", { class: "marks" }), count: svg("text", { class: "count", ...words.count }),
+      name: svg("text", { class: "name", ...words.name }, body.title),
     };
     const group = svg("g", { class: `site ${body.look}`, "data-site": body.site, transform: `translate(${body.x} ${body.y})`, role: "button", tabindex: -1 },
       svg("circle", { class: "reach", r: ring + 4 }), svg("circle", { class: "track", r: ring }), drawBody(body), drawn.ring, drawn.marks,
@@ -242,6 +243,14 @@ function frame() {
   ];
 }
 
+/** Where a body's name and countdown stand: below it; a moon's on the side away from its planet. @param {Placed} body @param {number} ring */
+function wording({ around, bearing }, ring) {
+  if (!around) return { name: { y: ring + 5, dy: "1.1em" }, count: { y: ring + 5, dy: "2.15em" } };
+  const right = bearing < 180;
+  const side = { x: right ? ring + 12 : -ring - 12, "text-anchor": right ? "start" : "end" };
+  return { name: { ...side, dy: "-0.2em" }, count: { ...side, dy: "0.95em" } };
+}
+
 /** Four corners around a body. @param {number} half */
 function reticle(half) {
   const leg = Math.min(10, half * 0.5);
@@ -254,8 +263,8 @@ function satellites({ size }, count, first) {
   const radius = size + RING_GAP + 8;
   const shown = Math.min(count, MARKS);
   const marks = Array.from({ length: shown }, (_, index) => {
-    const { x, y } = polar(radius, (index - (shown - 1) / 2) * (520 / radius));
-    return svg("path", { class: index >= first ? "satellite new" : "satellite", d: diamond(3.6), transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})` });
+    const { x, y } = polar(radius, (index - (shown - 1) / 2) * (600 / radius));
+    return svg("path", { class: index >= first ? "satellite new" : "satellite", d: diamond(4.2), transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})` });
   });
   return count > MARKS ? [...marks, svg("text", { class: "more", y: -radius, dy: "-0.7em" }, `×${count}`)] : marks;
 }

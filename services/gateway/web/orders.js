@@ -36,6 +36,7 @@ export class Orders {
     this.about = byId("site-about", HTMLElement);
     this.stands = byId("site-stands", HTMLElement);
     this.here = byId("site-builds", HTMLElement);
+    this.barred = byId("site-barred", HTMLElement);
     this.kinds = byId("kinds", HTMLElement);
     this.others = byId("under-way", HTMLElement);
     this.othersTitle = byId("under-way-title", HTMLElement);
@@ -99,6 +100,9 @@ export class Orders {
   /** @param {State} state @param {string | null} site @param {SiteState | undefined} here @param {boolean} live */
   #kinds(state, site, here, live) {
     set(this.kinds, "hidden", site === null);
+    const shared = site && (here?.order ? "An order for this site is on its way." : here?.building ? "This site is busy: one thing is built here at a time." : "");
+    set(this.barred, "hidden", !shared);
+    say(this.barred, shared || "");
     if (site === null) return;
     const groups = new Map();
     for (const kind of state.kinds) groups.set(kind.category ?? "", [...(groups.get(kind.category ?? "") ?? []), kind]);
@@ -137,6 +141,7 @@ export class Orders {
     item.classList.toggle("refused", order?.phase === "refused");
     item.classList.toggle("pending", order?.phase === "sent");
     item.classList.toggle("barred", reason !== "" && !order);
+    why.classList.toggle("shared", !order && (here?.order != null || here?.building != null)); // told once, above
   }
 
   /** Why a kind cannot be chosen now, in words; empty where it can. @param {State} state @param {Kind} kind @param {string} site @param {SiteState | undefined} here */

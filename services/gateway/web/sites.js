@@ -18,20 +18,20 @@
 
 /** @type {readonly Site[]} */
 export const SITES = [
-  { site: "helia-1", title: "Helia", about: "Scorched planet, one long noon", look: "scorched", size: 10, orbit: 0, bearing: 62 },
-  { site: "terra-1", title: "Terra", about: "Ocean planet, home", look: "ocean", size: 17, orbit: 1, bearing: 236 },
-  { site: "luna-1", title: "Luna", about: "Moon of Terra", look: "moon", size: 9, orbit: 1, bearing: 286, around: "terra-1" },
-  { site: "harbour-1", title: "Harbour", about: "Station above Terra", look: "station", size: 9, orbit: 1, bearing: 82, around: "terra-1" },
-  { site: "ares-1", title: "Ares", about: "Desert planet, thin air", look: "desert", size: 13, orbit: 2, bearing: 128 },
-  { site: "ceres-1", title: "Ceres", about: "The largest rock of the belt", look: "rock", size: 8, orbit: 3, bearing: 6 },
-  { site: "vesta-1", title: "Vesta", about: "A rock with a view", look: "rock", size: 7, orbit: 3, bearing: 196 },
-  { site: "juno-1", title: "Juno", about: "Gas giant, storms older than writing", look: "giant", size: 28, orbit: 4, bearing: 312 },
-  { site: "io-1", title: "Io", about: "Moon of Juno, volcanoes", look: "moon", size: 9, orbit: 4, bearing: 76, around: "juno-1" },
-  { site: "europa-1", title: "Europa", about: "Moon of Juno, an ocean under ice", look: "moon", size: 8, orbit: 4, bearing: 264, around: "juno-1" },
-  { site: "saga-1", title: "Saga", about: "Ringed planet", look: "ringed", size: 21, orbit: 5, bearing: 84 },
-  { site: "titan-1", title: "Titan", about: "Moon of Saga, amber haze", look: "moon", size: 10, orbit: 5, bearing: 318, around: "saga-1" },
-  { site: "boreas-1", title: "Boreas", about: "Ice planet, far out and silent", look: "ice", size: 14, orbit: 6, bearing: 152 },
-  { site: "farwatch-1", title: "Farwatch", about: "The last station before the dark", look: "station", size: 10, orbit: 6, bearing: 222 },
+  { site: "helia-1", title: "Helia", about: "Scorched planet, one long noon", look: "scorched", size: 12, orbit: 0, bearing: 62 },
+  { site: "terra-1", title: "Terra", about: "Ocean planet, home", look: "ocean", size: 20, orbit: 1, bearing: 236 },
+  { site: "luna-1", title: "Luna", about: "Moon of Terra", look: "moon", size: 10, orbit: 1, bearing: 262, around: "terra-1" },
+  { site: "harbour-1", title: "Harbour", about: "Station above Terra", look: "station", size: 10, orbit: 1, bearing: 326, around: "terra-1" },
+  { site: "ares-1", title: "Ares", about: "Desert planet, thin air", look: "desert", size: 16, orbit: 2, bearing: 128 },
+  { site: "ceres-1", title: "Ceres", about: "The largest rock of the belt", look: "rock", size: 9, orbit: 3, bearing: 6 },
+  { site: "vesta-1", title: "Vesta", about: "A rock with a view", look: "rock", size: 8, orbit: 3, bearing: 196 },
+  { site: "juno-1", title: "Juno", about: "Gas giant, storms older than writing", look: "giant", size: 33, orbit: 4, bearing: 312 },
+  { site: "io-1", title: "Io", about: "Moon of Juno, volcanoes", look: "moon", size: 10, orbit: 4, bearing: 70, around: "juno-1" },
+  { site: "europa-1", title: "Europa", about: "Moon of Juno, an ocean under ice", look: "moon", size: 9, orbit: 4, bearing: 258, around: "juno-1" },
+  { site: "saga-1", title: "Saga", about: "Ringed planet", look: "ringed", size: 24, orbit: 5, bearing: 84 },
+  { site: "titan-1", title: "Titan", about: "Moon of Saga, amber haze", look: "moon", size: 11, orbit: 5, bearing: 256, around: "saga-1" },
+  { site: "boreas-1", title: "Boreas", about: "Ice planet, far out and silent", look: "ice", size: 16, orbit: 6, bearing: 152 },
+  { site: "farwatch-1", title: "Farwatch", about: "The last station before the dark", look: "station", size: 11, orbit: 6, bearing: 222 },
 ];
 
 const KNOWN = new Map(SITES.map((site) => [site.site, site]));

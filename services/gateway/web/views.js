@@ -125,7 +125,7 @@ export class Views {
     const mode = this.#mode ?? (sites > MANY_SITES ? "list" : "map");
     this.list.render(state, this.#selected, mode === "list");
     set(byId("list", HTMLElement), "class", mode === "list" ? "table-frame" : "table-frame sr-only");
-    set(byId("map", SVGSVGElement), "class", `${byId("map", SVGSVGElement).classList.contains("compact") ? "compact " : ""}${mode === "map" ? "" : "off"}`.trim());
+    byId("map", SVGSVGElement).classList.toggle("off", mode !== "map");
     for (const one of ["map", "list"]) set(byId(`as-${one}`, HTMLElement), "aria-pressed", String(one === mode));
     document.body.dataset.line = live ? "live" : "down";
     if (mode === "map") this.map.render(state, this.#selected);

@@ -30,6 +30,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
 
 def run() -> None:
     """The program `starwake`: runs one command and ends the process with its exit code."""
+    code = 0
     try:
         app()  # ends in SystemExit, also where it was called wrongly (2) or interrupted
     except CliError as error:

@@ -48,7 +48,7 @@ class LocalPostgres:
     @property
     def url(self) -> str:
         """The maintenance database; tests work in databases of their own (`database`)."""
-        return self.server.url
+        return self.server.database_url("postgres")
 
     @property
     def pid(self) -> int:

@@ -1,0 +1,106 @@
+# Everyday work on Starwake. `uv run just` lists what there is; each recipe installs what it needs by itself.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+set positional-arguments
+
+# What is needed beyond running: the groups of pyproject.toml are added, nothing is taken away.
+uv := "uv run --quiet --all-groups"
+pytest := uv + " pytest"
+
+# List the recipes
+[private]
+default:
+    @just --list --unsorted
+
+# Start the whole stack (options are passed on: `just up --time-scale 60`)
+[group('run')]
+up *options:
+    uv run starwake up "$@"
+
+# Play in the terminal
+[group('run')]
+play *options:
+    uv run starwake play "$@"
+
+# Everything: checks, then all tests
+[group('test')]
+test: check _chromium
+    {{ pytest }} tests --ignore=tests/chaos --ignore=tests/bench
+
+# What is pure, in seconds
+[group('test')]
+test-unit *options:
+    {{ pytest }} tests/unit "$@"
+
+# Each service, the bus and the store alone, against a NATS container where an engine is there
+[group('test')]
+test-contract *options:
+    {{ pytest }} tests/contract "$@"
+
+# Across all services, through a real socket
+[group('test')]
+test-journey *options:
+    {{ pytest }} tests/journey "$@"
+
+# The page in headless Chromium
+[group('test')]
+test-browser *options: _chromium
+    {{ pytest }} tests/browser "$@"
+
+# The page's modules under node
+[group('test')]
+test-web:
+    {{ uv }} python -m tests.support.node --test tests/web/
+
+# What deploy/ holds
+[group('test')]
+test-deploy *options:
+    {{ pytest }} tests/deploy "$@"
+
+# Everything is killed, again and again; takes long
+[group('test')]
+chaos *options:
+    {{ pytest }} tests/chaos "$@"
+
+# How fast it is
+[group('test')]
+bench *options:
+    {{ uv }} python -m tests.bench "$@"
+
+# Style, types, import arrows, the schema's history, the page's types
+[group('check')]
+check: check-python check-schema check-web
+
+# ruff, types, import arrows
+[group('check')]
+check-python:
+    {{ uv }} ruff check .
+    {{ uv }} ruff format --check .
+    {{ uv }} basedpyright
+    {{ uv }} lint-imports
+
+# The tables in code and the migrations say the same
+[group('check')]
+check-schema:
+    {{ uv }} python -m tests.support.check_schema
+
+# The page's modules: types (TypeScript reads their comments)
+[group('check')]
+check-web:
+    {{ uv }} python -m tests.support.check_web
+
+# Write code the way `check` wants it
+[group('check')]
+fmt:
+    {{ uv }} ruff check --fix-only .
+    {{ uv }} ruff format .
+
+# Write a new migration from the difference between the tables in code and the last one
+[group('check')]
+migration message:
+    {{ uv }} python -m tests.support.check_schema --revision "$1"
+
+# Say in clear words that the page's tests need a browser, before anything else takes minutes
+[private]
+_chromium:
+    {{ uv }} python -m tests.support.chromium

@@ -119,6 +119,11 @@ class AlarmConsumer:
         self._heard_at = 0.0
         self._trouble = ""
 
+    @property
+    def waiting(self) -> int:
+        """Alarms that are here and not handed over yet."""
+        return len(self._buffer)
+
     async def run(self, on_batch: OnBatch) -> None:
         """Call `on_batch` with what is due, as it comes, one call at a time; until cancelled.
 

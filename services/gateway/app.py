@@ -1,0 +1,151 @@
+"""The gateway's composition root: settings in, a running service out."""
+
+import asyncio
+import functools
+import gc
+import sys
+import time
+from typing import Final
+
+import uvicorn
+
+from libs.bus.connection import Bus
+from libs.contracts.frames import Limits
+from libs.runtime.errors import RuntimeFailure
+from libs.runtime.service import EXIT_BAD_SETTINGS, Runtime, run_service
+from libs.runtime.settings import load_settings
+from services.gateway import metrics
+from services.gateway.auth import Authenticator
+from services.gateway.forwarding import Forwarder
+from services.gateway.hub import Hub
+from services.gateway.keys import KeySource, SharedSecret, key_set_from_file, key_set_from_url
+from services.gateway.pages import make_pages
+from services.gateway.players_port import Door, PlayersHttp, PlayersServer, listen
+from services.gateway.session import Surroundings
+from services.gateway.settings import GatewaySettings
+from services.gateway.tasks import Tasks
+from services.gateway.timers import RESOLUTION_S, TimerWheel
+
+_CONNECT_S: Final = 3600.0
+_GC_THRESHOLDS: Final = (50_000, 20, 50)
+"""Collections of young objects are rarer than the default's 700: a storm of reconnects takes half the time so."""
+
+
+def run() -> int:
+    """Run the gateway in the foreground, configured by the environment; the process's exit code."""
+    try:
+        settings = load_settings(GatewaySettings)
+    except RuntimeFailure as error:
+        print(f"gateway: {error}", file=sys.stderr)  # noqa: T201 - one readable line, before logs are configured
+        return EXIT_BAD_SETTINGS
+    return run_service("gateway", functools.partial(serve, settings=settings), settings)
+
+
+async def serve(runtime: Runtime, settings: GatewaySettings) -> None:
+    """The gateway's life: open, serve until asked to stop, drain, close."""
+    listening = listen(settings.host, settings.port, send_buffer_bytes=settings.send_buffer_bytes)
+    tasks = Tasks()
+    bus = await _connect(runtime, settings)
+    if bus is None:
+        listening.close()
+        return
+    hub = Hub(bus, tasks, connections_per_player=settings.connections_per_player)
+    wheel = TimerWheel(time.monotonic())
+    authenticator = make_authenticator(settings)
+    limits = settings.per_connection
+    surroundings = Surroundings(
+        limits=limits,
+        told_limits=Limits(
+            max_frame_bytes=limits.max_frame_bytes,
+            commands_per_s=limits.commands_per_s,
+            burst=limits.burst,
+            connections_per_player=settings.connections_per_player,
+        ),
+        authenticator=authenticator,
+        hub=hub,
+        forwarder=Forwarder(bus, tasks, timeout_s=settings.command_timeout_s, tracing=runtime.tracing),
+        wheel=wheel,
+        tasks=tasks,
+    )
+    door = Door(
+        surroundings,
+        authenticator,
+        origins=settings.origins,
+        max_connections=settings.max_connections,
+        max_unauthenticated=settings.max_unauthenticated,
+    )
+    server = make_server(door, settings)
+    await hub.start()
+    tasks.spawn(_turn(wheel), "timers")
+    metrics.UNAUTHENTICATED.set_function(lambda: hub.unauthenticated)
+    metrics.OUTBOX_BYTES.set_function(lambda: hub.waiting_bytes)
+    runtime.health.add_check("feeds", hub.not_ready)
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    runtime.announce_port("players", listening.getsockname()[1])
+    runtime.health.set_ready(True)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
+    stopping = asyncio.create_task(runtime.stopping.wait())
+    try:
+        await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+        door.draining = True
+        await hub.drain(settings.drain_seconds)
+    finally:
+        stopping.cancel()
+        server.should_exit = True
+        await serving
+        await tasks.close()
+        await bus.close()
+
+
+def make_authenticator(settings: GatewaySettings) -> Authenticator:
+    """The authenticator over all keys that the settings name."""
+    sources: list[KeySource] = []
+    if settings.jwt_secret is not None:
+        sources.append(SharedSecret(settings.jwt_secret.get_secret_value()))
+    if settings.jwks_file is not None:
+        sources.append(key_set_from_file(settings.jwks_file))
+    if settings.jwks_url is not None:
+        sources.append(key_set_from_url(settings.jwks_url))
+    return Authenticator(sources, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
+
+
+def make_server(door: Door, settings: GatewaySettings) -> PlayersServer:
+    """uvicorn, with our way to the WebSocket in it."""
+    config = uvicorn.Config(
+        make_pages(settings),
+        loop="none",
+        http=functools.partial(PlayersHttp, door),  # pyright: ignore[reportArgumentType] - a class is only ever called
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=settings.max_unauthenticated,
+        timeout_graceful_shutdown=2,
+    )
+    return PlayersServer(config)
+
+
+async def _connect(runtime: Runtime, settings: GatewaySettings) -> Bus | None:
+    """The bus, waited for; None where the service was asked to stop first."""
+    runtime.health.set_ready(False, "NATS is not connected")
+    connecting = asyncio.create_task(Bus.connect(settings.bus_options(), timeout_s=_CONNECT_S))
+    stopping = asyncio.create_task(runtime.stopping.wait())
+    try:
+        await asyncio.wait((connecting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if connecting.done():
+            return connecting.result()
+        connecting.cancel()
+        await asyncio.wait((connecting,))
+        return None
+    finally:
+        stopping.cancel()
+
+
+async def _turn(wheel: TimerWheel) -> None:
+    while True:
+        await asyncio.sleep(RESOLUTION_S)
+        wheel.advance(time.monotonic())

@@ -1,0 +1,324 @@
+"""A feed as this gateway holds it: one subscription, the sessions that listen, and the catching up of all of them.
+
+Joining, filling a hole and refilling after the bus was lost are one task per feed, never two at once (two produced
+duplicates and pushes that went backwards).
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Final, NamedTuple, Protocol
+
+from libs.bus.connection import Bus
+from libs.bus.errors import BusError
+from libs.bus.feed import LivePush, read_pushes, watch_pushes
+from libs.bus.subscription import Subscription
+from libs.contracts import frames
+from libs.contracts.ids import PlayerId
+from libs.contracts.reasons import CloseCode
+from libs.runtime.logs import get_logger
+from services.gateway import metrics
+from services.gateway.feed import KEPT_PUSHES, Chain, Push, Verdict, is_recent, missed
+from services.gateway.framing import text_frame
+from services.gateway.positions import Positions
+from services.gateway.protocol import Resume
+from services.gateway.tasks import Tasks
+
+_log = get_logger("gateway.feeds")
+
+_RETRY_S: Final = 0.05
+_ROUNDS: Final = 8
+"""Of reading history in vain before it is left to a later try: a replica that lags catches up within a few."""
+_PATIENT_ROUNDS: Final = 3
+"""In which a position beyond the stream's end is put down to a lagging replica; after them it counts as unknown."""
+_HISTORY_TIMEOUT_S: Final = 3.0
+_CONCURRENT_HISTORIES: Final = 64
+
+
+class Listener(Protocol):
+    """A session, as far as a feed knows it."""
+
+    def push(self, frame: bytes) -> None:
+        """Send a push, a WebSocket frame already; never blocks."""
+        ...
+
+    def end(self, code: CloseCode, reason: str) -> None:
+        """Close the session."""
+        ...
+
+
+class Replay(NamedTuple):
+    """How a session stands in one feed when it goes live: its position after `frames`, and whether that is whole."""
+
+    position: int
+    whole: bool
+    pushes: list[Push]
+
+
+class Joiner(NamedTuple):
+    """A session that waits to go live; `admit` is called once, in the moment from which live pushes reach it."""
+
+    listener: Listener
+    resume: Resume | None
+    admit: Callable[[Replay], None]
+
+
+class FeedSource(NamedTuple):
+    """What every feed needs."""
+
+    bus: Bus
+    positions: Positions
+    tasks: Tasks
+    histories: asyncio.Semaphore
+    on_regress: Callable[[], None]
+    on_stalled: "Callable[[Feed], None]"
+
+
+def make_source(
+    bus: Bus, tasks: Tasks, *, on_regress: Callable[[], None], on_stalled: "Callable[[Feed], None]"
+) -> FeedSource:
+    """What every feed of one hub shares.
+
+    Args:
+        bus: the connection.
+        tasks: the owner of what runs.
+        on_regress: hears of a sequence that went backwards: the stream may be another one.
+        on_stalled: hears of a feed that could not catch up; it is to be asked again.
+    """
+    histories = asyncio.Semaphore(_CONCURRENT_HISTORIES)
+    return FeedSource(bus, Positions(bus, tasks), tasks, histories, on_regress, on_stalled)
+
+
+class Feed:
+    """One feed: a player's, or everybody's (`player` None)."""
+
+    __slots__ = (
+        "_again",
+        "_chain",
+        "_joiners",
+        "_running",
+        "_source",
+        "_subscription",
+        "listeners",
+        "player",
+        "recent",
+    )
+
+    def __init__(self, source: FeedSource, player: PlayerId | None, *, keep_recent: bool = False) -> None:
+        """A feed without listeners.
+
+        Args:
+            source: what all feeds share.
+            player: whose.
+            keep_recent: hold the last pushes in memory, for a feed that very many resume at once.
+        """
+        self._source = source
+        self.player = player
+        self._chain = Chain()
+        self._joiners: list[Joiner] = []
+        self._running = False
+        self._again = False
+        self._subscription: Subscription | None = None
+        self.listeners: dict[Listener, None] = {}
+        self.recent: list[Push] | None = [] if keep_recent else None
+
+    @property
+    def position(self) -> int:
+        """The sequence that was handed out last."""
+        return self._chain.last or 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether nothing is missing."""
+        return not self._chain.catching_up
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody needs it."""
+        return not self.listeners and not self._joiners and self.recent is None
+
+    def join(self, joiner: Joiner) -> None:
+        """Have a session go live as soon as what it missed is at hand."""
+        self._joiners.append(joiner)
+        self.catch_up()
+
+    def leave(self, listener: Listener) -> None:
+        """A session is gone; harmless when it never came."""
+        self.listeners.pop(listener, None)
+        if self._joiners:
+            self._joiners = [joiner for joiner in self._joiners if joiner.listener is not listener]
+
+    def end_listeners(self, why: str) -> None:
+        """What the listeners have missed cannot be told whole here: they are to come back and resume."""
+        for listener in tuple(self.listeners):
+            listener.end(CloseCode.FEED_INTERRUPTED, why)
+
+    def close(self) -> None:
+        """Nobody listens any more."""
+        if self._subscription is not None:
+            self._subscription.unsubscribe()
+            self._subscription = None
+
+    def reset(self) -> None:
+        """The stream is another one: forget what was handed out."""
+        self._chain = Chain()
+        if self.recent is not None:
+            self.recent = []
+
+    def suspend(self) -> None:
+        """Hold live pushes until the next catching up: the stream may not be the one that it was."""
+        self._chain.catching_up = True
+
+    def catch_up(self) -> None:
+        """Make sure that nothing is missing; while that goes on already, it is done once more afterwards."""
+        if self._running:
+            self._again = True
+            return
+        self._running = True
+        self._source.tasks.spawn(self._catch_up(), "catch-up")
+
+    def check(self, stored_last: int) -> None:
+        """The stream's last sequence in this feed was read: catch up where it is ahead."""
+        if stored_last > self.position or self._chain.catching_up:
+            self.catch_up()
+
+    def replay_recent(self, resume: Resume | None) -> Replay:
+        """How a session that resumes stands in a feed whose last pushes are held in memory; at once."""
+        if resume is None or resume.all is None:
+            return Replay(self.position, True, [])
+        return self._replay(resume.all, resume.at, self.recent or [])
+
+    async def _catch_up(self) -> None:
+        failures = 0
+        try:
+            while failures < _ROUNDS:
+                self._again = False
+                whole = await self._round(patient=failures < _PATIENT_ROUNDS)
+                if whole and not self._again:
+                    return
+                if not whole:
+                    failures += 1
+                    await asyncio.sleep(_RETRY_S)
+            why = "its history cannot be read whole"
+        except BusError as error:
+            why = str(error)
+        finally:
+            self._running = False
+        _log.warning("feed.not_caught_up", player=self.player, reason=why)
+        self._source.on_stalled(self)
+
+    async def _round(self, *, patient: bool) -> bool:
+        """Read what is needed, join it with what came live; whether nothing is missing."""
+        self._chain.catching_up = True
+        if self._subscription is None:
+            # Before anything is read, on the same connection: what is stored after the reading comes live.
+            self._subscription = await watch_pushes(self._source.bus, self.player, self._on_push)
+        if not self.listeners and self.recent is None:
+            self._chain.last = None
+        stored_last = await self._source.positions.last(self.player)
+        lowest = self._lowest_needed(stored_last)
+        history = None if lowest is None else await self._read(lowest)
+        return self._settle(stored_last, lowest, history, patient=patient)
+
+    def _lowest_needed(self, stored_last: int) -> int | None:
+        """The position from which history has to be read; None where nobody has missed anything."""
+        if self.recent is not None and not self.recent and stored_last:
+            return 1
+        needed = [self._chain.last] if self._chain.last is not None and self._chain.last < stored_last else []
+        needed += [
+            joiner.resume.seq
+            for joiner in self._joiners
+            if joiner.resume is not None and joiner.resume.seq < stored_last
+        ]
+        return min(needed, default=None)
+
+    async def _read(self, lowest: int) -> list[Push]:
+        async with self._source.histories:
+            stored = await read_pushes(self._source.bus, self.player, lowest, timeout_s=_HISTORY_TIMEOUT_S)
+        return [Push(push.seq, 0, push.body) for push in stored]
+
+    def _settle(self, stored_last: int, lowest: int | None, history: list[Push] | None, *, patient: bool) -> bool:
+        """Not async on purpose: hand-out, admission and going live are one moment."""
+        settled = self._chain.settle(stored_last, history)
+        last = self._chain.last
+        if last is not None and settled.end > last and not self._hand_out(last, settled.pushes, settled.end):
+            self.end_listeners("more was missed than the feed keeps")
+        self._remember(settled.pushes)
+        self._chain.move(settled.end)
+        if not settled.whole:
+            return False
+        later = self._admit(lowest, settled.pushes, patient=patient)
+        if not self._again and not later:
+            self._chain.go_live()
+        return not later
+
+    def _hand_out(self, last: int, pushes: Iterable[Push], end: int) -> bool:
+        """Send what the listeners have missed; False where more was missed than is kept."""
+        new = missed(last, known_recent=True, pushes=pushes, end=end)
+        if new is None:
+            return False
+        for push in new:
+            self._send(Push(push.seq, last, push.body))
+            last = push.seq
+        return True
+
+    def _admit(self, lowest: int | None, pushes: list[Push], *, patient: bool) -> bool:
+        """Let the joiners go live; whether some have to wait for another round."""
+        later: list[Joiner] = []
+        joiners, self._joiners = self._joiners, []
+        for joiner in joiners:
+            resume = joiner.resume
+            if resume is not None and self._must_wait(resume.seq, lowest, patient=patient):
+                later.append(joiner)
+                continue
+            if resume is None:
+                replay = Replay(self.position, True, [])
+            else:
+                replay = self._replay(resume.seq, resume.at, pushes)
+            self.listeners[joiner.listener] = None
+            joiner.admit(replay)
+        self._joiners += later
+        return bool(later)
+
+    def _must_wait(self, seq: int, lowest: int | None, *, patient: bool) -> bool:
+        if seq > self.position > 0:
+            return patient  # most likely a replica that lags behind the one this client was served from
+        came_while_reading = lowest is None or seq < lowest
+        return seq < self.position and came_while_reading
+
+    def _replay(self, seq: int, at: str | None, pushes: list[Push]) -> Replay:
+        recent = is_recent(seq, at, datetime.now(UTC))
+        found = missed(seq, known_recent=recent, pushes=pushes, end=self.position)
+        if found is None:
+            return Replay(self.position, False, [])
+        return Replay(max(seq, self.position), True, found)
+
+    def _on_push(self, live: LivePush) -> None:
+        push = Push(live.seq, live.prev, live.body)
+        match self._chain.offer(push):
+            case Verdict.DELIVER:
+                self._send(push)
+                if self.recent is not None:
+                    self._remember((push,))
+            case Verdict.HELD:
+                pass
+            case Verdict.HOLE:
+                metrics.HOLES.inc()
+                self.catch_up()
+            case Verdict.REPEATED:
+                self._source.on_regress()
+
+    def _send(self, push: Push) -> None:
+        """Encoded once, sent to all; no socket is waited for."""
+        join = frames.push_all_frame if self.player is None else frames.push_frame
+        frame = text_frame(join(push.seq, push.prev, push.body))
+        # A session may leave in the middle, where its outbox is full.
+        for listener in tuple(self.listeners):
+            listener.push(frame)
+        metrics.pushed(push.body, len(self.listeners))
+
+    def _remember(self, pushes: Iterable[Push]) -> None:
+        if self.recent is not None:
+            newest = self.recent[-1].seq if self.recent else 0
+            self.recent += [push for push in pushes if push.seq > newest]
+            del self.recent[:-KEPT_PUSHES]

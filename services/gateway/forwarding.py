@@ -1,0 +1,124 @@
+"""Commands on their way to the command service and back: the frame's bytes there, the answer's bytes here, undecoded."""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+from opentelemetry.trace import SpanKind
+
+from libs.bus.connection import Bus, Message
+from libs.bus.errors import BusError, NoResponders, PayloadTooLarge
+from libs.contracts import frames, subjects
+from libs.contracts.ids import PlayerId
+from libs.contracts.reasons import ErrorCode
+from libs.runtime.logs import get_logger
+from libs.runtime.tracing import OFF, Tracing
+from services.gateway import metrics
+from services.gateway.protocol import Forward
+from services.gateway.tasks import Tasks
+
+_log = get_logger("gateway.forwarding")
+
+_LIST_COMMANDS: Final = "commands"
+_LIST_TIMEOUT_S: Final = 1.0
+_RESULT: Final = b'{"result":'
+_ERROR: Final = b'{"error":'
+_CODE: Final = b'"code":"'
+_CODES: Final = frozenset(code.value for code in ErrorCode)
+
+Answer = Callable[[bytes], None]
+"""Takes the frame that answers a command."""
+
+
+class _Listed(msgspec.Struct):
+    commands: list[str]
+
+
+class _ListBody(msgspec.Struct):
+    result: _Listed
+
+
+_list_decoder = msgspec.json.Decoder(_ListBody)
+
+
+class Forwarder:
+    """Asks the command service, and answers in its stead where it does not."""
+
+    def __init__(self, bus: Bus, tasks: Tasks, *, timeout_s: float, tracing: Tracing = OFF) -> None:
+        """A forwarder over `bus`; a command that is not answered in `timeout_s` seconds is `unavailable`."""
+        self._bus = bus
+        self._tasks = tasks
+        self._timeout_s = timeout_s
+        self._tracing = tracing
+
+    def forward(self, player: PlayerId, command: Forward, answer: Answer) -> None:
+        """Forward one command; `answer` is called exactly once, possibly before this returns."""
+        started = time.perf_counter()
+        subject = subjects.command(player, command.command)
+
+        def answered(reply: Message | BusError) -> None:
+            if isinstance(reply, Message):
+                self._finish(command, _checked_body(reply), started, answer)
+            elif isinstance(reply, NoResponders):
+                self._tasks.spawn(self._nobody_listens(player, command, started, answer), "unknown-command")
+            else:
+                self._finish(command, _failure(reply), started, answer)
+
+        if self._tracing.enabled:
+            self._tasks.spawn(self._traced(subject, command, answered), "traced-command")
+            return
+        try:
+            self._bus.call(subject, command.frame, answered, timeout_s=self._timeout_s)
+        except BusError as error:
+            self._finish(command, _failure(error), started, answer)
+
+    async def _traced(self, subject: str, command: Forward, answered: Callable[[Message | BusError], None]) -> None:
+        with self._tracing.span(f"command {command.command}", kind=SpanKind.CLIENT):
+            headers: dict[str, str] = {}
+            self._tracing.inject(headers)
+            try:
+                reply = await self._bus.request(subject, command.frame, timeout_s=self._timeout_s, headers=headers)
+            except BusError as error:
+                answered(error)
+            else:
+                answered(reply)
+
+    async def _nobody_listens(self, player: PlayerId, command: Forward, started: float, answer: Answer) -> None:
+        """No such command, or no command service? Whoever lists the commands knows."""
+        body = frames.error_body(ErrorCode.UNAVAILABLE, "the command service is not answering; try again")
+        try:
+            reply = await self._bus.request(subjects.command(player, _LIST_COMMANDS), b"{}", timeout_s=_LIST_TIMEOUT_S)
+            if command.command not in _list_decoder.decode(reply.payload).result.commands:
+                body = frames.error_body(ErrorCode.UNKNOWN_COMMAND, f"there is no command {command.command!r}")
+        except (BusError, msgspec.DecodeError) as error:
+            _log.warning("commands.not_listed", error=str(error))
+        self._finish(command, body, started, answer)
+
+    @staticmethod
+    def _finish(command: Forward, body: bytes, started: float, answer: Answer) -> None:
+        outcome = "ok" if body.startswith(_RESULT) else _error_code(body)
+        metrics.count_command(command.command, outcome)
+        metrics.COMMAND_SECONDS.observe(time.perf_counter() - started)
+        answer(frames.answer_frame(command.command_id, command.command, body))
+
+
+def _checked_body(reply: Message) -> bytes:
+    """The service's answer, or `internal` where it is not one: a handler that crashed answers with headers alone."""
+    body = reply.payload
+    if body.startswith((_RESULT, _ERROR)) and body.endswith(b"}"):
+        return body
+    _log.error("command.answer_malformed", subject=reply.subject, size=len(body))
+    return frames.error_body(ErrorCode.INTERNAL, "the command failed; the operators can see why")
+
+
+def _failure(error: BusError) -> bytes:
+    if isinstance(error, PayloadTooLarge):
+        return frames.error_body(ErrorCode.BAD_REQUEST, "the command is too large")
+    return frames.error_body(ErrorCode.UNAVAILABLE, "the command service is not answering; try again with the same id")
+
+
+def _error_code(body: bytes) -> str:
+    start = body.find(_CODE) + len(_CODE)
+    code = body[start : body.find(b'"', start)].decode(errors="replace")
+    return code if code in _CODES else "other"

@@ -1,0 +1,207 @@
+"""Where the keys come from that tokens are verified with: a shared secret, or a JWKS (RFC 7517) from a file or URL.
+
+Each key is loaded with the algorithms that it may be used with; a token's header only selects among keys.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol
+
+import httpx
+import jwt
+import msgspec
+
+from libs.runtime.logs import get_logger
+
+_log = get_logger("gateway.keys")
+
+MIN_SECRET_BYTES: Final = 32
+"""An HS256 key is at least as long as its hash (RFC 7518, 3.2)."""
+
+REFRESH_INTERVAL_S: Final = 300.0
+"""How old a fetched key set may grow before it is fetched again, so that a withdrawn key stops working."""
+
+MIN_FETCH_INTERVAL_S: Final = 10.0
+"""Between two fetches for unknown key ids: whoever invents ids must not turn the gateway against the provider."""
+
+FETCH_TIMEOUT_S: Final = 5.0
+MAX_JWKS_BYTES: Final = 1_048_576
+_MIN_RSA_BITS: Final = 2048
+_CURVE_ALGORITHMS: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA", "Ed448": "EdDSA"}
+_RSA_ALGORITHMS: Final = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
+
+
+class KeysUnavailable(Exception):  # noqa: N818 - the protocol's word
+    """The key set cannot be fetched at the moment and no earlier one is held."""
+
+
+class VerificationKey(NamedTuple):
+    """A key, its id if it has one, and the only algorithms that it verifies."""
+
+    kid: str | None
+    algorithms: frozenset[str]
+    material: Any
+
+
+class KeySource(Protocol):
+    """Something that knows keys."""
+
+    async def keys_for(self, algorithm: str, kid: str | None) -> Sequence[VerificationKey]:
+        """The keys that may have signed a token whose header says so; empty for none.
+
+        Raises:
+            KeysUnavailable: nothing is known yet and the provider does not answer.
+        """
+        ...
+
+
+class SharedSecret:
+    """One HS256 secret."""
+
+    def __init__(self, secret: str) -> None:
+        """The secret, at least 32 bytes.
+
+        Raises:
+            ValueError: it is shorter.
+        """
+        material = secret.encode()
+        if len(material) < MIN_SECRET_BYTES:
+            raise ValueError(f"an HS256 secret needs at least {MIN_SECRET_BYTES} bytes (RFC 7518, 3.2)")
+        self._keys = (VerificationKey(None, frozenset({"HS256"}), material),)
+
+    async def keys_for(self, algorithm: str, kid: str | None) -> Sequence[VerificationKey]:  # noqa: ARG002 - one secret
+        """The secret for HS256, nothing for any other algorithm."""
+        return self._keys if algorithm == "HS256" else ()
+
+
+class KeySet:
+    """A JWKS that is loaded when first needed, again when it grows old, and when a token names an unknown key.
+
+    While it cannot be loaded again the keys held go on counting: the provider being down ends nobody's game.
+    """
+
+    def __init__(self, load: Callable[[], Awaitable[bytes]], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._load = load
+        self._clock = clock
+        self._keys: tuple[VerificationKey, ...] = ()
+        self._loaded_at: float | None = None
+        self._tried_at: float | None = None
+        self._loading = asyncio.Lock()
+
+    async def keys_for(self, algorithm: str, kid: str | None) -> Sequence[VerificationKey]:
+        """The keys of the set that fit algorithm and key id."""
+        if algorithm not in _RSA_ALGORITHMS and algorithm not in _CURVE_ALGORITHMS.values():
+            return ()
+        found = self._find(algorithm, kid)
+        if not found or self._is_old():
+            await self._reload()
+            found = self._find(algorithm, kid)
+        if not found and self._loaded_at is None:
+            raise KeysUnavailable("the keys that tokens are signed with cannot be fetched at the moment")
+        return found
+
+    def _find(self, algorithm: str, kid: str | None) -> list[VerificationKey]:
+        return [key for key in self._keys if algorithm in key.algorithms and (kid is None or key.kid in (None, kid))]
+
+    def _is_old(self) -> bool:
+        return self._loaded_at is None or self._clock() - self._loaded_at > REFRESH_INTERVAL_S
+
+    async def _reload(self) -> None:
+        async with self._loading:
+            # Whoever waited here meanwhile finds the set that the first one has fetched.
+            if self._tried_at is not None and self._clock() - self._tried_at < MIN_FETCH_INTERVAL_S:
+                return
+            self._tried_at = self._clock()
+            try:
+                self._keys = parse_jwks(await self._load())
+            except (OSError, httpx.HTTPError, ValueError, TimeoutError) as error:
+                _log.warning("jwks.unavailable", error=f"{type(error).__name__}: {error}", keys_held=len(self._keys))
+                return
+            self._loaded_at = self._clock()
+            _log.info("jwks.loaded", keys=len(self._keys))
+
+
+def key_set_from_file(path: Path) -> KeySet:
+    """A JWKS in a file, read again like a fetched one, so that rotating it needs no restart."""
+
+    async def load() -> bytes:
+        return await asyncio.to_thread(path.read_bytes)
+
+    return KeySet(load)
+
+
+def key_set_from_url(url: str) -> KeySet:
+    """A JWKS at an https (or, on a trusted network, http) URL."""
+
+    async def load() -> bytes:
+        async with (
+            asyncio.timeout(FETCH_TIMEOUT_S),
+            httpx.AsyncClient(timeout=FETCH_TIMEOUT_S, follow_redirects=False) as client,
+            client.stream("GET", url, headers={"accept": "application/json"}) as response,
+        ):
+            response.raise_for_status()
+            body = bytearray()
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > MAX_JWKS_BYTES:
+                    raise ValueError(f"the JWKS is larger than {MAX_JWKS_BYTES} bytes")
+            return bytes(body)
+
+    return KeySet(load)
+
+
+class _Jwks(msgspec.Struct):
+    keys: list[dict[str, Any]]
+
+
+def parse_jwks(document: bytes) -> tuple[VerificationKey, ...]:
+    """The public signature keys in a JWKS; entries of other kinds and uses are passed over (RFC 7517, 5).
+
+    Raises:
+        ValueError: it is not a JWKS.
+    """
+    keys: list[VerificationKey] = []
+    for entry in msgspec.json.decode(document, type=_Jwks).keys:
+        key = _parse_key(entry)
+        if key is not None:
+            keys.append(key)
+    return tuple(keys)
+
+
+def _parse_key(entry: dict[str, Any]) -> VerificationKey | None:
+    # Symmetric keys have no place in a public document: whoever can read it could sign.
+    if entry.get("kty") not in ("RSA", "EC", "OKP") or entry.get("use", "sig") != "sig":
+        return None
+    operations: Any = entry.get("key_ops", ["verify"])
+    if not isinstance(operations, list) or "verify" not in operations:
+        return None
+    allowed = _algorithms(entry)
+    if not allowed:
+        return None
+    try:
+        material: Any = jwt.PyJWK.from_dict(entry, algorithm=min(allowed)).key
+    except (jwt.PyJWTError, ValueError, TypeError, KeyError) as error:
+        _log.warning("jwks.key_refused", kid=str(entry.get("kid"))[:64], error=type(error).__name__)
+        return None
+    if hasattr(material, "public_key"):
+        material = material.public_key()  # published by mistake; only the public half is of use here
+    if entry["kty"] == "RSA" and material.key_size < _MIN_RSA_BITS:
+        _log.warning("jwks.key_refused", kid=str(entry.get("kid"))[:64], error="shorter than 2048 bits")
+        return None
+    kid = entry.get("kid")
+    return VerificationKey(kid if isinstance(kid, str) else None, allowed, material)
+
+
+def _algorithms(entry: dict[str, Any]) -> frozenset[str]:
+    """What this key verifies: the algorithm that it names, if it fits its type; else what its type is used with."""
+    fitting = (
+        frozenset({"RS256"}) if entry["kty"] == "RSA" else frozenset({_CURVE_ALGORITHMS.get(str(entry.get("crv")), "")})
+    ) - {""}
+    named = entry.get("alg")
+    if named is None:
+        return fitting
+    if entry["kty"] == "RSA":
+        return frozenset({named}) & _RSA_ALGORITHMS
+    return frozenset({named}) & fitting

@@ -1,0 +1,69 @@
+"""What the players' port serves over HTTP: the page, the development sign-in, the protocol's documentation."""
+
+from pathlib import Path
+from typing import Final
+
+from fastapi import FastAPI, Response
+from fastapi.responses import FileResponse, PlainTextResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.gateway.dev_sign_in import dev_sign_in
+from services.gateway.settings import TokenSettings
+
+_WEB: Final = Path(__file__).parent / "web"
+
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS: Final = (
+    ("content-security-policy", CONTENT_SECURITY_POLICY),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+)
+
+
+class SecurityHeaders:
+    """Puts the same protective headers on every response."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS:
+                    headers[name] = value
+                # The page's modules are asked for again each time, which costs a 304: a deploy shows at once.
+                headers.setdefault("cache-control", "no-cache")
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+def make_pages(tokens: TokenSettings) -> FastAPI:
+    """The HTTP application of the players' port."""
+    pages = FastAPI(title="Starwake gateway", version="1", docs_url=None, redoc_url=None)
+    pages.add_middleware(SecurityHeaders)
+
+    @pages.get("/", include_in_schema=False)
+    def index() -> Response:
+        return FileResponse(_WEB / "index.html")
+
+    @pages.get("/ws", include_in_schema=False)
+    def no_upgrade() -> Response:
+        """A request for the WebSocket that asks for no upgrade."""
+        headers = {"upgrade": "websocket", "connection": "upgrade"}
+        return PlainTextResponse("this is a WebSocket: connect with ws:// or wss://\n", 426, headers)
+
+    pages.mount("/web", StaticFiles(directory=_WEB, check_dir=False), name="web")
+    if tokens.dev_sign_in:
+        pages.include_router(dev_sign_in(tokens))
+    _ = index, no_upgrade  # registered by their decorators
+    return pages

@@ -1,0 +1,183 @@
+"""PURE: the request that asks for a WebSocket (RFC 6455, section 4.2), accepted or refused before anything is opened."""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Collection, Sequence
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from libs.contracts.frames import SUBPROTOCOL
+from services.gateway.protocol import Resume, decode_resume
+
+PATH: Final = b"/ws"
+RESUME_HEADER: Final = b"starwake-resume"
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_KEY_BYTES: Final = 16
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+
+HeaderList = Sequence[tuple[bytes, bytes]]
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The upgrade may go ahead, once the token in it (if any) holds.
+
+    Attributes:
+        response: the bytes of the 101.
+        token: from `Authorization: Bearer`, None where the first frame shall bring it.
+        resume: from `Starwake-Resume`.
+    """
+
+    response: bytes
+    token: str | None
+    resume: Resume | None
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """The upgrade is answered with this status and one sentence."""
+
+    status: HTTPStatus
+    reason: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def response(self) -> bytes:
+        """The whole HTTP response, after which the connection is closed."""
+        body = self.reason.encode() + b"\n"
+        lines = [
+            f"HTTP/1.1 {self.status.value} {self.status.phrase}",
+            "Content-Type: text/plain; charset=utf-8",
+            f"Content-Length: {len(body)}",
+            "Connection: close",
+            *(f"{name}: {value}" for name, value in self.headers),
+        ]
+        return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+INVALID_TOKEN: Final = (("WWW-Authenticate", 'Bearer error="invalid_token"'),)
+
+
+def examine(method: bytes, target: bytes, headers: HeaderList, allowed_origins: Collection[str]) -> Accepted | Refused:
+    """Whether this request may become a WebSocket.
+
+    Args:
+        method: such as `GET`.
+        target: the request target, query included; a token in the query is never looked at.
+        headers: names in lower case.
+        allowed_origins: origins besides the request's own that browsers may come from, such as
+            `https://game.example`; `*` allows all.
+    """
+    return (
+        _check_target(method, target)
+        or _check_handshake(headers)
+        or _check_origin(headers, allowed_origins)
+        or _accept(headers)
+    )
+
+
+def _check_target(method: bytes, target: bytes) -> Refused | None:
+    if target.partition(b"?")[0] != PATH:
+        return Refused(HTTPStatus.NOT_FOUND, "the WebSocket is at /ws")
+    if method != b"GET":
+        return Refused(HTTPStatus.METHOD_NOT_ALLOWED, "a WebSocket is asked for with GET", (("Allow", "GET"),))
+    return None
+
+
+def _check_handshake(headers: HeaderList) -> Refused | None:
+    if _values(headers, b"sec-websocket-version") != [b"13"]:
+        only = (("Sec-WebSocket-Version", "13"),)
+        return Refused(HTTPStatus.UPGRADE_REQUIRED, "only WebSocket version 13 is spoken here", only)
+    keys = _values(headers, b"sec-websocket-key")
+    if len(keys) != 1 or not _is_key(keys[0]):
+        return Refused(HTTPStatus.BAD_REQUEST, "Sec-WebSocket-Key must be 16 bytes in base64")
+    if len(_values(headers, b"host")) != 1:
+        return Refused(HTTPStatus.BAD_REQUEST, "exactly one Host header is needed")
+    return None
+
+
+def _check_origin(headers: HeaderList, allowed: Collection[str]) -> Refused | None:
+    origins = _values(headers, b"origin")
+    if not origins:
+        return None  # native clients send none; browsers always do, and their pages cannot leave it out
+    origin = origins[0].decode("latin-1").lower()
+    if len(origins) == 1 and (
+        "*" in allowed or origin in allowed or _is_same_origin(origin, _values(headers, b"host")[0].decode("latin-1"))
+    ):
+        return None
+    return Refused(HTTPStatus.FORBIDDEN, "pages from this origin may not connect")
+
+
+def _accept(headers: HeaderList) -> Accepted | Refused:
+    offered = [
+        part.strip()
+        for value in _values(headers, b"sec-websocket-protocol")
+        for part in value.decode("latin-1").split(",")
+    ]
+    if offered and SUBPROTOCOL not in offered:
+        return Refused(HTTPStatus.BAD_REQUEST, f"the subprotocol spoken here is {SUBPROTOCOL}")
+    token = _bearer_token(headers)
+    if isinstance(token, Refused):
+        return token
+    resume = _resume(headers)
+    if isinstance(resume, Refused):
+        return resume
+    key = _values(headers, b"sec-websocket-key")[0]
+    return Accepted(_switching(key, subprotocol=bool(offered)), token, resume)
+
+
+def _bearer_token(headers: HeaderList) -> str | Refused | None:
+    values = _values(headers, b"authorization")
+    if not values:
+        return None
+    scheme, _, token = values[0].decode("latin-1").partition(" ")
+    if len(values) != 1 or scheme.lower() != "bearer" or not token.strip():
+        return Refused(
+            HTTPStatus.UNAUTHORIZED, "Authorization takes one Bearer token", (("WWW-Authenticate", "Bearer"),)
+        )
+    return token.strip()
+
+
+def _resume(headers: HeaderList) -> Resume | Refused | None:
+    values = _values(headers, RESUME_HEADER)
+    if not values:
+        return None
+    try:
+        return decode_resume(values[-1])
+    except (msgspec.DecodeError, RecursionError):
+        return Refused(HTTPStatus.BAD_REQUEST, "Starwake-Resume is not a position")
+
+
+def _switching(key: bytes, *, subprotocol: bool) -> bytes:
+    accept = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
+    chosen = b"Sec-WebSocket-Protocol: " + SUBPROTOCOL.encode() + b"\r\n" if subprotocol else b""
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: %b\r\n%b\r\n" % (accept, chosen)
+    )
+
+
+def _values(headers: HeaderList, wanted: bytes) -> list[bytes]:
+    return [value.strip() for name, value in headers if name == wanted]
+
+
+def _is_key(key: bytes) -> bool:
+    try:
+        return len(base64.b64decode(key, validate=True)) == _KEY_BYTES
+    except binascii.Error:
+        return False
+
+
+def _is_same_origin(origin: str, host: str) -> bool:
+    """Whether a page of `origin` came from this very host.
+
+    Scheme apart: behind a proxy that ends TLS the request arrives as plain HTTP.
+    """
+    try:
+        page = urlsplit(origin)
+        here = urlsplit(f"{page.scheme}://{host.lower()}")
+        default = _DEFAULT_PORTS.get(page.scheme)
+        return bool(page.hostname) and (page.hostname, page.port or default) == (here.hostname, here.port or default)
+    except ValueError:  # a port that is no number, a bracket without its pair
+        return False

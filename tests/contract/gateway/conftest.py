@@ -1,0 +1,134 @@
+"""The gateway alone, as a process, against a real NATS server; the test plays the command service and the feed."""
+
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import jwt
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+
+from libs.bus.connection import Bus
+from libs.bus.feed import begin_epoch, read_feed
+from libs.bus.provision import provision
+from libs.bus.publish import JetStreamPublisher
+from libs.contracts import subjects
+from libs.contracts.ids import PlayerId
+from tests.support.service_process import ServiceProcess
+
+SECRET = "contract-tests-secret-of-forty-characters"
+
+
+class Player:
+    """One player's socket, as a client sees it."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+        self.hello: dict[str, Any] = {}
+
+    async def frame(self, within_s: float = 5.0) -> dict[str, Any]:
+        """The next frame that is not a ping."""
+        import asyncio  # noqa: PLC0415
+
+        async with asyncio.timeout(within_s):
+            while True:
+                frame = json.loads(await self.connection.recv())
+                if frame["type"] != "ping":
+                    return frame
+
+    async def send(self, frame: object) -> None:
+        """Send any JSON, or text as it is."""
+        await self.connection.send(frame if isinstance(frame, str | bytes) else json.dumps(frame))
+
+    async def ask(self, command: str, args: object = None, command_id: str = "c1") -> dict[str, Any]:
+        """Send a command and wait for its answer; pushes in between are dropped."""
+        frame: dict[str, Any] = {"id": command_id, "command": command}
+        if args is not None:
+            frame["args"] = args
+        await self.send(frame)
+        while True:
+            answer = await self.frame()
+            if answer["type"] in ("reply", "error"):
+                return answer
+
+    async def closed(self, within_s: float = 10.0) -> int:
+        """Read until the end; the close code."""
+        import asyncio  # noqa: PLC0415
+
+        async with asyncio.timeout(within_s):
+            await self.connection.wait_closed()
+        assert self.connection.close_code is not None
+        return self.connection.close_code
+
+
+class Gateway:
+    """A running gateway and everything around it that a test plays."""
+
+    def __init__(self, process: ServiceProcess, bus: Bus, sockets: AsyncExitStack) -> None:
+        self.process = process
+        self.bus = bus
+        self._sockets = sockets
+        self._publisher = JetStreamPublisher(bus)
+
+    @property
+    def url(self) -> str:
+        """The players' socket."""
+        return f"ws://127.0.0.1:{self.process.port}/ws"
+
+    def token(self, player: str, *, ttl_s: float = 600, secret: str = SECRET, **claims: object) -> str:
+        """A token as the gateway's own secret signs it."""
+        now = time.time()
+        return jwt.encode({"sub": player, "iat": now, "exp": now + ttl_s, **claims}, secret, algorithm="HS256")
+
+    async def open(self, **headers: str) -> Player:
+        """A socket without a token."""
+        connection = await self._sockets.enter_async_context(
+            connect(self.url, additional_headers=headers, proxy=None, compression=None)
+        )
+        return Player(connection)
+
+    async def connect(self, player: str, *, resume: object = None, **token: Any) -> Player:
+        """A socket with the token in the header, after its hello."""
+        headers = {"Authorization": f"Bearer {self.token(player, **token)}"}
+        if resume is not None:
+            headers["Starwake-Resume"] = json.dumps(resume)
+        socket = await self.open(**headers)
+        socket.hello = await socket.frame()
+        assert socket.hello["type"] == "hello", socket.hello
+        return socket
+
+    async def push(self, player: str | None, event: str = "test.happened", **data: object) -> int:
+        """Store a push in a feed; its sequence."""
+        body = json.dumps({"event": event, "at": "2026-11-22T10:00:00.000Z", "data": data}, separators=(",", ":"))
+        subject = subjects.notify(None if player is None else PlayerId(player))
+        ack = await self._publisher.publish(subject, body.encode())
+        return ack.seq
+
+
+StartGateway = Callable[..., Awaitable[Gateway]]
+
+
+@pytest.fixture
+async def start_gateway(
+    bus: Bus, service_process: Callable[..., Awaitable[ServiceProcess]]
+) -> AsyncIterator[StartGateway]:
+    """Starts a gateway with settings of the test's own."""
+    await provision(bus, 1)
+    if (await read_feed(bus)).epoch is None:
+        await begin_epoch(bus, above=0)
+    async with AsyncExitStack() as sockets:
+
+        async def start(**env: str) -> Gateway:
+            settings = {"STARWAKE_JWT_SECRET": SECRET, "STARWAKE_PORT": "0", "STARWAKE_COMMANDS_PER_S": "1000"}
+            process = await service_process("gateway", **{**settings, **env})
+            return Gateway(process, bus, sockets)
+
+        yield start
+
+
+@pytest.fixture
+async def gateway(start_gateway: StartGateway) -> Gateway:
+    """A gateway with ordinary settings."""
+    return await start_gateway()

@@ -1,0 +1,195 @@
+"""What a scheduler finds around it, written by hand: rows in the table, alarms in the stream. No other service runs."""
+
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import asyncpg
+
+from libs.bus.alarms import Alarms
+from libs.bus.connection import Bus
+from libs.bus.errors import BusError
+from libs.bus.feed import StoredPush, read_pushes
+from libs.bus.jetstream import stream_info
+from libs.bus.publish import JetStreamPublisher
+from libs.bus.streams import TIMERS
+from libs.contracts.alarms import build_alarm
+from libs.contracts.builds import BuildRecord, BuildState, FollowUp
+from libs.contracts.events import BUILD_STARTED, build_event
+from libs.contracts.ids import BuildId, PlayerId, Revision, new_id
+from libs.contracts.times import truncate
+from libs.contracts.world_events import EventRecord, event_alarm
+from tests.support.eventually import eventually
+
+connect = cast("Callable[[str], Awaitable[Any]]", asyncpg.connect)  # pyright: ignore[reportUnknownMemberType]
+
+
+@dataclass(frozen=True)
+class Push:
+    """A push as a client would see it."""
+
+    seq: int
+    event: str
+    at: str
+    data: dict[str, Any]
+    stored_at: datetime
+    message_id: str
+
+
+def decoded(push: StoredPush) -> Push:
+    body = json.loads(push.body)
+    return Push(push.seq, body["event"], body["at"], body["data"], push.stored_at, push.message_id)
+
+
+class Universe:
+    """Hands to make rows and alarms, eyes to see what became of them."""
+
+    def __init__(self, database_url: str, bus: Bus) -> None:
+        self.database_url = database_url
+        self.bus = bus
+        self.alarms = Alarms(bus, JetStreamPublisher(bus))
+
+    async def sql(self, query: str, *args: object) -> list[dict[str, Any]]:
+        connection = await connect(self.database_url)
+        try:
+            return [dict(row) for row in await connection.fetch(query, *args)]
+        finally:
+            await connection.close()
+
+    async def build(  # noqa: PLR0913 - all have a default
+        self,
+        player: str,
+        due_in_s: float,
+        *,
+        site: str | None = None,
+        kind: str = "dock",
+        follow_ups: tuple[FollowUp, ...] = (),
+        armed: bool = True,
+        told: bool = False,
+        revision: int = 1,
+    ) -> BuildRecord:
+        """A row in state `building`; `told` False leaves its `build.started` in the outbox."""
+        now = truncate(datetime.now(UTC))
+        due_at = now + timedelta(milliseconds=round(due_in_s * 1000))
+        build = BuildRecord(
+            id=BuildId(new_id()),
+            player=PlayerId(player),
+            kind=kind,
+            site=site or f"site-{new_id()}",
+            state=BuildState.BUILDING,
+            revision=Revision(revision),
+            started_at=min(now, due_at) - timedelta(seconds=60),
+            due_at=due_at,
+            follow_ups=follow_ups,
+        )
+        await self.insert(build)
+        if not told:
+            await self.outbox(build)
+        if armed:
+            await self.alarms.arm([build_alarm(build)])
+        return build
+
+    async def insert(self, *builds: BuildRecord) -> None:
+        connection = await connect(self.database_url)
+        try:
+            await connection.executemany(
+                "INSERT INTO build (id, player, kind, site, state, revision, started_at, due_at, follow_ups)"
+                " VALUES ($1, $2, $3, $4, 'building', $5, $6, $7, $8::jsonb)",
+                [
+                    (
+                        each.id,
+                        each.player,
+                        each.kind,
+                        each.site,
+                        each.revision,
+                        each.started_at,
+                        each.due_at,
+                        json.dumps([{"event": f.event, "data": f.data} for f in each.follow_ups])
+                        if each.follow_ups
+                        else None,
+                    )
+                    for each in builds
+                ],
+            )
+        finally:
+            await connection.close()
+
+    async def outbox(self, build: BuildRecord, *, age_s: float = 0.0) -> None:
+        told = build_event(BUILD_STARTED, build.started_at, build)
+        await self.sql(
+            "INSERT INTO outbox (message_id, source_kind, source_id, revision, player, payload, tell_at, created_at)"
+            " VALUES ($1, 'build', $2, $3, $4, $5, now() - $6::interval, now() - $6::interval)",
+            told.message_id,
+            build.id,
+            build.revision,
+            build.player,
+            told.body.decode(),
+            timedelta(seconds=age_s),
+        )
+
+    async def event(self, player: str | None, due_in_s: float, *, armed: bool = True) -> EventRecord:
+        """A world event in state `scheduled`."""
+        event = EventRecord(
+            id=new_id(),
+            player=None if player is None else PlayerId(player),
+            event="dragons.arrived",
+            data={"strength": 3},
+            due_at=truncate(datetime.now(UTC) + timedelta(seconds=due_in_s)),
+            revision=Revision(1),
+        )
+        await self.sql(
+            "INSERT INTO world_event (id, series, player, event, data, due_at, state, revision)"
+            " VALUES ($1, $1, $2, $3, $4::jsonb, $5, 'scheduled', 1)",
+            event.id,
+            event.player,
+            event.event,
+            json.dumps(event.data),
+            event.due_at,
+        )
+        if armed:
+            await self.alarms.arm([event_alarm(event)])
+        return event
+
+    async def row(self, build_id: str) -> dict[str, Any]:
+        (row,) = await self.sql("SELECT * FROM build WHERE id = $1", build_id)
+        return row
+
+    async def pushes(self, player: str | None) -> list[Push]:
+        with suppress(BusError):
+            found = await read_pushes(self.bus, None if player is None else PlayerId(player), 0)
+            return [decoded(push) for push in found]
+        return []
+
+    async def events(self, player: str | None) -> list[str]:
+        return [push.event for push in await self.pushes(player)]
+
+    async def completed(self, *builds: BuildRecord, within_s: float = 10.0) -> None:
+        """Wait until each of these has told of its completion."""
+        players = {build.player for build in builds}
+        wanted = {f"{build.id}.{build.revision + 1}" for build in builds}
+
+        async def all_told() -> bool:
+            told: set[str] = set()
+            for player in players:
+                told |= {push.message_id for push in await self.pushes(player)}
+            return wanted <= told
+
+        await eventually(all_told, within_s=within_s)
+
+    async def outbox_empty(self, within_s: float = 10.0) -> None:
+        async def empty() -> bool:
+            return not await self.sql("SELECT 1 FROM outbox LIMIT 1")
+
+        await eventually(empty, within_s=within_s)
+
+    async def alarms_publish(self, subject: str, body: bytes) -> None:
+        """Put any message before the scheduler, as if it had fired."""
+        await JetStreamPublisher(self.bus).publish(subject, body)
+
+    async def no_alarm_waits(self) -> bool:
+        """Whether TIMERS is empty: all that was set has fired, and all that fired was acknowledged."""
+        info = await stream_info(self.bus, TIMERS)
+        return info is not None and info["state"]["messages"] == 0

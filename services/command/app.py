@@ -137,7 +137,7 @@ async def _work(runtime: Runtime, settings: CommandSettings, parts: Parts) -> No
 
 
 def _endpoints(game: Game, desk: Desk, reads: Reads, operations: Operations, calls: CallTasks) -> list[Endpoint]:
-    commands = {name: desk.handle for name in game.orders} | reads.handlers
+    commands = dict.fromkeys(game.orders, desk.handle) | reads.handlers
     return [
         *(Endpoint(_endpoint_name(name), subjects.command_pattern(name), each) for name, each in commands.items()),
         *(

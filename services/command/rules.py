@@ -22,6 +22,9 @@ Completion = Callable[[BuildRecord], Iterable[FollowUp]]
 """What the completion of a kind pushes besides `build.completed`; decided when the build starts."""
 
 
+_VOWELS = frozenset("AEIOUaeiou")
+
+
 class Transition(NamedTuple):
     """A build as it is after an order, the event that tells of it, and when that happened."""
 
@@ -98,7 +101,7 @@ class Player:
         kind = self._possible(kind_name, site)
         busy = self._rows.busy.get(site)
         if busy is not None:
-            raise Refusal(ErrorCode.SITE_BUSY, f"{site} is already building a {self._title(busy.kind)}")
+            raise Refusal(ErrorCode.SITE_BUSY, f"{site} is already building {self._title(busy.kind)}")
         self._below_limit()
         build = self._new_build(kind, site, self.now, follow_ups)
         return Outcome({"build": build.view()}, (Transition(build, BUILD_STARTED, self.now),))
@@ -174,7 +177,7 @@ class Player:
         build = self._building(build_id)
         kind = self._world.catalogue.get(build.kind)
         if kind is None or kind.reschedule is None:
-            raise Refusal(ErrorCode.FORBIDDEN, f"a {self._title(build.kind)} takes the time it takes")
+            raise Refusal(ErrorCode.FORBIDDEN, f"{self._title(build.kind)} takes the time it takes")
         moved = max(self._moved(build, due_at, factor), build.started_at)
         earliest = truncate(build.started_at + kind.duration * kind.reschedule.min_factor)
         latest = build.started_at + kind.duration * kind.reschedule.max_factor
@@ -208,7 +211,7 @@ class Player:
             raise Refusal(ErrorCode.BAD_REQUEST, "a site's name consists of printable characters")
         missing = [self._title(name) for name in kind.requires if not self.stands(name)]
         if missing:
-            raise Refusal(ErrorCode.FORBIDDEN, f"a {_lower(kind.title)} needs a {' and a '.join(missing)} first")
+            raise Refusal(ErrorCode.FORBIDDEN, f"{_a(kind.title)} needs {' and '.join(missing)} first")
         return kind
 
     def _below_limit(self) -> None:
@@ -237,7 +240,7 @@ class Player:
         if build is None:
             raise Refusal(ErrorCode.NOT_FOUND, "you have no such build")
         if build.state is not BuildState.BUILDING:
-            raise Refusal(ErrorCode.NOT_BUILDING, f"this {self._title(build.kind)} is {build.state.value} already")
+            raise Refusal(ErrorCode.NOT_BUILDING, f"it is {build.state.value} already")
         return build
 
     def _moved(self, build: BuildRecord, due_at: str | None, factor: float | None) -> datetime:
@@ -254,7 +257,7 @@ class Player:
 
     def _title(self, name: str) -> str:
         kind = self._world.catalogue.get(name)
-        return _lower(kind.title) if kind is not None else name
+        return _a(kind.title if kind is not None else name)
 
 
 class _Busy(NamedTuple):
@@ -262,5 +265,5 @@ class _Busy(NamedTuple):
     free_at: datetime | None = None
 
 
-def _lower(title: str) -> str:
-    return title[:1].lower() + title[1:]
+def _a(title: str) -> str:
+    return f"{'an' if title[:1] in _VOWELS else 'a'} {title[:1].lower()}{title[1:]}"

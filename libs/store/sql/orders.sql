@@ -32,7 +32,7 @@ LEFT JOIN inbox ON inbox.player = ask.player AND inbox.command_id = ask.command_
 LEFT JOIN build AS busy ON busy.player = ask.player AND busy.site = ask.site AND busy.state = 'building'
 CROSS JOIN LATERAL (
     SELECT count(*) AS builds
-    FROM (SELECT FROM build WHERE build.player = ask.player AND build.state = 'building' LIMIT $4) AS some
+    FROM (SELECT FROM build WHERE build.player = ask.player AND build.state = 'building' LIMIT $4) AS counted
 ) AS held
 LEFT JOIN LATERAL (
     SELECT count(*) AS builds

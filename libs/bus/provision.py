@@ -7,7 +7,7 @@ import msgspec
 import structlog
 
 from libs.bus.connection import Bus
-from libs.bus.errors import JetStreamError, StreamRefused
+from libs.bus.errors import JetStreamError, PermissionDenied, StreamRefused
 from libs.bus.jetstream import ask, consumer_info, stream_info
 from libs.bus.streams import (
     ConsumerSpec,
@@ -57,10 +57,15 @@ async def provision(bus: Bus, replicas: int) -> list[Change]:
     return changes
 
 
-async def check_streams(bus: Bus, names: Sequence[str]) -> list[Difference]:
-    """How the streams `names`, with their consumers, differ from what they have to be; for who may only look.
+async def check_streams(bus: Bus, names: Sequence[str], *, consumers: bool = False) -> list[Difference]:
+    """How the streams `names` differ from what they have to be; for who may only look.
 
     Their number of replicas is a setting of who provisions, and not looked at.
+
+    Args:
+        bus: the connection.
+        names: which streams.
+        consumers: whether to look at their consumers too, which takes a right that services without use of them lack.
 
     Raises:
         BusUnavailable, JetStreamError: JetStream does not answer, or with an error.
@@ -74,7 +79,7 @@ async def check_streams(bus: Bus, names: Sequence[str]) -> list[Difference]:
             differences.append(Difference(spec.name, None, "*", None, spec.config))
             continue
         differences += compare_stream(info["config"], spec, any_replicas=True)
-        for consumer in spec.consumers:
+        for consumer in spec.consumers if consumers else ():
             consumer_state = await consumer_info(bus, spec.name, consumer.name)
             if consumer_state is None:
                 differences.append(Difference(spec.name, consumer.name, "*", None, consumer.config))
@@ -111,10 +116,14 @@ async def _provision_consumer(bus: Bus, spec: ConsumerSpec) -> list[Change]:
         await ask(bus, create, request)
     except JetStreamError as error:
         if info is None:
-            others = (await ask(bus, f"CONSUMER.NAMES.{spec.stream}")).get("consumers")
-            raise StreamRefused(f"consumer {spec.name} on {spec.stream}: {error}; consumers there: {others}") from error
+            raise StreamRefused(await _in_the_way(bus, spec, error)) from error
         # A field that cannot be updated. Made anew it begins with everything that nobody has acknowledged: no loss.
-        await ask(bus, f"CONSUMER.DELETE.{spec.stream}.{spec.name}")
+        try:
+            await ask(bus, f"CONSUMER.DELETE.{spec.stream}.{spec.name}")
+        except PermissionDenied:
+            raise StreamRefused(
+                f"consumer {spec.name} on {spec.stream}: {error}. Remove it, nothing is lost by that; it is made anew."
+            ) from error
         await ask(bus, create, request)
     info_now = await consumer_info(bus, spec.stream, spec.name)
     left = [] if info_now is None else compare_consumer(info_now["config"], spec)
@@ -123,6 +132,14 @@ async def _provision_consumer(bus: Bus, spec: ConsumerSpec) -> list[Change]:
     if info is None:
         return [Change("created", spec.stream, spec.name, "*", None, spec.config)]
     return [Change("repaired", d.stream, d.consumer, d.field, d.was, d.now) for d in differences]
+
+
+async def _in_the_way(bus: Bus, spec: ConsumerSpec, error: JetStreamError) -> str:
+    try:
+        others = (await ask(bus, f"CONSUMER.NAMES.{spec.stream}")).get("consumers")
+    except PermissionDenied:
+        others = "not allowed to list them"
+    return f"consumer {spec.name} on {spec.stream}: {error}; consumers there: {others}"
 
 
 async def _ask_or_refuse(bus: Bus, spec: StreamSpec, name: str, config: dict[str, Any]) -> None:

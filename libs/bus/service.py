@@ -62,6 +62,7 @@ class _Stats:
             "last_error": self.last_error,
             "processing_time": self.processing_ns,
             "average_processing_time": self.processing_ns // self.requests if self.requests else 0,
+            "data": None,  # optional, but nats-py's reader asks for it
         }
 
 

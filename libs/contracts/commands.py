@@ -51,10 +51,13 @@ class BuildList(msgspec.Struct, frozen=True):
 
 
 class Auth(msgspec.Struct, frozen=True):
-    """`auth` and `auth.refresh`; `resume` is a `frames.Position`, and only `auth` takes it."""
+    """`auth` and `auth.refresh`; `resume` is a `frames.Position` or null, and only `auth` takes it.
+
+    Not `Raw | None` on purpose: msgspec takes nothing but null for that.
+    """
 
     token: str
-    resume: msgspec.Raw | None = None
+    resume: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class Announce(msgspec.Struct, frozen=True, kw_only=True):

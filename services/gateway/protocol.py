@@ -310,7 +310,7 @@ class Connection:
             return self._close(CloseCode.TOO_MANY_COMMANDS, "too many commands after warnings")
         return []
 
-    def _read(self, frame: bytes, now: float) -> Effects:
+    def _read(self, frame: bytes, now: float) -> Effects:  # noqa: PLR0911 - one refusal after the other
         try:
             command = frames.decode_command(frame)
         except msgspec.ValidationError as error:
@@ -362,7 +362,7 @@ class Connection:
             return [_error(command_id, "auth", ErrorCode.BAD_REQUEST, message)]
         try:
             args = _auth_decoder.decode(command.args)
-            resume = None if args.resume is None else decode_resume(bytes(args.resume))
+            resume = decode_resume(bytes(args.resume))
         except (msgspec.DecodeError, RecursionError) as error:
             return self._bad_frame(command_id, ErrorCode.BAD_REQUEST, str(error), now)
         self.phase = Phase.VERIFYING

@@ -1,11 +1,10 @@
 """What a scheduler finds around it, written by hand: rows in the table, alarms in the stream. No other service runs."""
 
 import json
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
 
@@ -23,6 +22,11 @@ from libs.contracts.ids import BuildId, PlayerId, Revision, new_id
 from libs.contracts.times import truncate
 from libs.contracts.world_events import EventRecord, event_alarm
 from tests.support.eventually import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tests.support.service_process import ServiceProcess
 
 connect = cast("Callable[[str], Awaitable[Any]]", asyncpg.connect)  # pyright: ignore[reportUnknownMemberType]
 
@@ -47,9 +51,10 @@ def decoded(push: StoredPush) -> Push:
 class Universe:
     """Hands to make rows and alarms, eyes to see what became of them."""
 
-    def __init__(self, database_url: str, bus: Bus) -> None:
+    def __init__(self, database_url: str, bus: Bus, process: "ServiceProcess | None" = None) -> None:
         self.database_url = database_url
         self.bus = bus
+        self._process = process
         self.alarms = Alarms(bus, JetStreamPublisher(bus))
 
     async def sql(self, query: str, *args: object) -> list[dict[str, Any]]:
@@ -152,6 +157,12 @@ class Universe:
         if armed:
             await self.alarms.arm([event_alarm(event)])
         return event
+
+    @property
+    def process(self) -> "ServiceProcess":
+        """The scheduler that runs here."""
+        assert self._process is not None
+        return self._process
 
     async def row(self, build_id: str) -> dict[str, Any]:
         (row,) = await self.sql("SELECT * FROM build WHERE id = $1", build_id)

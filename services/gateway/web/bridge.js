@@ -2,7 +2,7 @@
 /**
  * One signed-in stay: the line is opened, what it says goes into the state, and the state goes to the views.
  *
- * @import { Build, LineState, Position, Push } from "./starwake.js"
+ * @import { Build, LineState, Position, Push, Queued } from "./starwake.js"
  * @import { Order, State } from "./store.js"
  * @import { Pass } from "./session.js"
  */
@@ -10,7 +10,10 @@
 import { ServerClock } from "./clock.js";
 import { keepJournal, keepOrders, rememberedJournal, rememberedOrders, signIn, tokens } from "./session.js";
 import { LineClosed, Starwake, StarwakeError, newId } from "./starwake.js";
-import { emptyState, fromJournal, toJournal, withBuild, withOrder, withPush, withSnapshot, withoutDragons, withoutOrder, withoutRefusals } from "./store.js";
+import {
+  bySite, emptyState, fromJournal, speedUp, toJournal, withBuild, withOrder, withPush, withQueued, withSnapshot, withoutDragons, withoutOrder,
+  withoutQueued, withoutRefusals, wouldWait,
+} from "./store.js";
 import { Ticker } from "./ticker.js";
 import { Views } from "./views.js";
 import { closeInWords, kindInWords, refusal, sentence } from "./words.js";
@@ -56,10 +59,13 @@ export class Bridge {
   }
 
   /** @param {string} kind */
-  titleOf = (kind) => this.#state.kinds.find((one) => one.kind === kind)?.title ?? kindInWords(kind);
+  titleOf = (kind) => this.#kind(kind)?.title ?? kindInWords(kind);
 
   /** @param {string} kind */
-  canSpeedUp = (kind) => this.#state.kinds.find((one) => one.kind === kind)?.reschedulable === true;
+  #kind = (kind) => this.#state.kinds.find((one) => one.kind === kind);
+
+  /** @param {Build} build */
+  canSpeedUp = (build) => speedUp(build, this.#kind(build.kind), this.clock.now()) !== null;
 
   /** Ends the stay. */
   leave() {
@@ -142,10 +148,10 @@ export class Bridge {
     const listing = ++this.#listing;
     const begun = this.#state;
     try {
-      const [kinds, building, standing] = await Promise.all([
-        this.line.catalogue(), this.#list("building", Infinity), this.#list("completed", STANDING_PAGES)]);
+      const [kinds, building, standing, queued] = await Promise.all([
+        this.line.catalogue(), this.#list("building", Infinity), this.#list("completed", STANDING_PAGES), this.#waiting()]);
       if (listing !== this.#listing) return;
-      this.#change((state) => withSnapshot({ ...state, kinds }, [...building, ...standing], begun));
+      this.#change((state) => withSnapshot({ ...state, kinds, limit: null }, [...building, ...standing], begun, queued));
     } catch (error) {
       if (!(error instanceof StarwakeError)) throw error;
       if (listing !== this.#listing || this.#left || this.line.state.name === "closed") return;
@@ -165,6 +171,15 @@ export class Bridge {
       if (after === null) break;
     }
     return builds;
+  }
+
+  async #waiting() {
+    try {
+      return await this.line.buildQueued();
+    } catch (error) {
+      if (error instanceof StarwakeError && error.code === "unknown_command") return []; // a game without queues
+      throw error;
+    }
   }
 
   async #catalogue() {
@@ -198,13 +213,23 @@ export class Bridge {
   // ---- what the player wants -----------------------------------------------------------------------
 
   /** @param {string} kind @param {string} site */
-  start = (kind, site) => this.#order({ id: newId(), action: "start", kind, site, phase: "sent" });
+  start = (kind, site) => {
+    const ordered = this.#kind(kind);
+    const waits = ordered !== undefined && wouldWait(ordered, bySite(this.#state).get(site));
+    this.#order({ id: newId(), action: waits ? "queue" : "start", kind, site, phase: "sent", ...(ordered?.command ? { command: ordered.command } : {}) });
+  };
 
   /** @param {Build} build */
   cancel = ({ id, kind, site }) => this.#order({ id: newId(), action: "cancel", kind, site, buildId: id, phase: "sent" });
 
   /** @param {Build} build */
-  speedUp = ({ id, kind, site }) => this.#order({ id: newId(), action: "speed", kind, site, buildId: id, factor: 0.5, phase: "sent" });
+  speedUp = (build) => {
+    const change = speedUp(build, this.#kind(build.kind), this.clock.now());
+    if (change) this.#order({ id: newId(), action: "speed", kind: build.kind, site: build.site, buildId: build.id, change, phase: "sent" });
+  };
+
+  /** @param {Queued} order */
+  withdraw = ({ id, kind, site }) => this.#order({ id: newId(), action: "withdraw", kind, site, buildId: id, phase: "sent" });
 
   /** @param {string} id */
   dismiss = (id) => this.#change((state) => withoutDragons(state, id));
@@ -228,19 +253,31 @@ export class Bridge {
 
   /** @param {Order} order */
   async #send(order) {
-    const options = { id: order.id, timeoutMs: Infinity }; // a line that is down for an hour loses no order
     try {
-      const build = order.action === "start" ? await this.line.buildStart(order.kind, order.site, options)
-        : order.action === "cancel" ? await this.line.buildCancel(order.buildId ?? "", options)
-        : await this.line.buildReschedule(order.buildId ?? "", { factor: order.factor ?? 0.5 }, options);
-      this.#change((state) => withBuild(withoutOrder(state, order.id), build));
+      const { build, queued } = await this.#carryOut(order);
+      this.#change((state) => {
+        const settled = withBuild(withoutOrder(state, order.id), build);
+        return order.action === "withdraw" ? withoutQueued(settled, order.buildId ?? "") : withQueued(settled, queued);
+      });
     } catch (error) {
       if (!(error instanceof StarwakeError)) throw error;
       if (this.#left) return; // kept for the next time
-      const words = refusal(error.code, { site: order.site, kind: order.kind, message: error.message });
+      const words = refusal(error.code, { site: order.site, kind: order.kind, message: error.message, waits: order.action === "queue" });
       const busy = [...this.#state.builds.values()].filter(({ state }) => state === "building").length;
-      this.#change((state) => withOrder({ ...state, limit: error.code === "limit_reached" ? busy : state.limit }, { ...order, phase: "refused", words }));
+      this.#change((state) => withOrder({ ...state, limit: error.code === "limit_reached" && order.action === "start" ? busy : state.limit }, { ...order, phase: "refused", words }));
       this.views.announcer.say(words);
+    }
+  }
+
+  /** @param {Order} order @returns {Promise<{build?: Build, queued?: Queued}>} */
+  async #carryOut({ id, action, kind, site, buildId = "", change = { factor: 0.5 }, command = "build.start" }) {
+    const options = { id, timeoutMs: Infinity }; // a line that is down for an hour loses no order
+    switch (action) {
+      case "start": return this.line.command(command, { kind, site }, options);
+      case "queue": return this.line.buildQueue(kind, site, options);
+      case "withdraw": return { queued: await this.line.buildUnqueue(buildId, options) };
+      case "cancel": return { build: await this.line.buildCancel(buildId, options) };
+      default: return { build: await this.line.buildReschedule(buildId, change, options) };
     }
   }
 

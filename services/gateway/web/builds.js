@@ -2,15 +2,16 @@
 /**
  * A build under way as a row: bar, countdown, and what can be done about it.
  *
- * @import { Build } from "./starwake.js"
+ * @import { Build, Queued } from "./starwake.js"
  * @import { Order } from "./store.js"
  *
  * @typedef {object} Hands What a row can set off.
  * @property {(build: Build) => void} cancel
  * @property {(build: Build) => void} speedUp
+ * @property {(order: Queued) => void} withdraw
  * @property {(site: string) => void} select
  * @property {(kind: string) => string} titleOf
- * @property {(kind: string) => boolean} canSpeedUp
+ * @property {(build: Build) => boolean} canSpeedUp
  */
 
 import { html, say, set } from "./dom.js";
@@ -48,7 +49,7 @@ export class BuildRow {
     const { titleOf, canSpeedUp } = this.hands;
     this.title.replaceChildren(html("span", { class: "kind-name" }, titleOf(build.kind)), html("span", { class: "at" }, siteNamed(build.site).title));
     set(this.bar, "aria-label", `${titleOf(build.kind)} at ${siteNamed(build.site).title}`);
-    this.speedable = canSpeedUp(build.kind);
+    this.speedable = canSpeedUp(build);
     this.waiting = order?.phase === "sent";
     const verb = order?.action === "cancel" ? "Calling it off" : "Asking for more hands";
     say(this.words, order?.phase === "refused" ? (order.words ?? "") : this.waiting ? `${verb}${live ? "…" : ": goes out when the line is back."}` : "");

@@ -20,6 +20,7 @@ const MARKS = {
   done: "M8 2L14 8L8 14L2 8Z",
   cancelled: "M4 4L12 12M12 4L4 12",
   moved: "M3 5h8l-2-2M13 11H5l2 2",
+  queued: "M3 4h10M3 8h10M3 12h6",
   stars: "M8 1L9.3 6.7L15 8L9.3 9.3L8 15L6.7 9.3L1 8L6.7 6.7Z",
   dragons: "M8 2L14.5 13.5H1.5ZM8 6.5V9.5M8 11.4V12",
   other: "M8 6a2 2 0 1 0 .01 0",

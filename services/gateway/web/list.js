@@ -64,7 +64,8 @@ export class SiteList {
       set(button, "tabindex", shown ? null : -1);
     }
     const order = here?.order ? `${this.titleOf(here.order.kind)}, ordered` : "—";
-    say(what, here?.building ? this.titleOf(here.building.kind) : order);
+    const more = here?.queued.length ? `, then ${here.queued.length} more` : "";
+    say(what, here?.building ? this.titleOf(here.building.kind) + more : order);
     if (here?.building) this.#counts.push({ cell: left, due: Date.parse(here.building.due_at) });
     else say(left, "");
     say(stands, tally(here, this.titleOf));

@@ -19,7 +19,7 @@ import { BuildRow } from "./builds.js";
 import { byId, html, reconcile, say, set } from "./dom.js";
 import { tally } from "./list.js";
 import { siteNamed, sitesWith } from "./sites.js";
-import { bySite, underWay, whyNot } from "./store.js";
+import { bySite, underWay, whyNot, wouldWait } from "./store.js";
 import { duration, kindInWords } from "./words.js";
 
 export class Orders {
@@ -37,6 +37,7 @@ export class Orders {
     this.stands = byId("site-stands", HTMLElement);
     this.here = byId("site-builds", HTMLElement);
     this.barred = byId("site-barred", HTMLElement);
+    this.queue = byId("site-queue", HTMLElement);
     this.kinds = byId("kinds", HTMLElement);
     this.others = byId("under-way", HTMLElement);
     this.othersTitle = byId("under-way-title", HTMLElement);
@@ -100,9 +101,10 @@ export class Orders {
   /** @param {State} state @param {string | null} site @param {SiteState | undefined} here @param {boolean} live */
   #kinds(state, site, here, live) {
     set(this.kinds, "hidden", site === null);
-    const shared = site && (here?.order ? "An order for this site is on its way." : here?.building ? "This site is busy: one thing is built here at a time." : "");
-    set(this.barred, "hidden", !shared);
-    say(this.barred, shared || "");
+    const taken = Boolean(here?.order ?? here?.building);
+    set(this.barred, "hidden", !taken);
+    say(this.barred, taken ? "One thing is built here at a time: what you order now waits its turn." : "");
+    this.#queue(here);
     if (site === null) return;
     const groups = new Map();
     for (const kind of state.kinds) groups.set(kind.category ?? "", [...(groups.get(kind.category ?? "") ?? []), kind]);
@@ -110,6 +112,16 @@ export class Orders {
       ([category]) => html("section", { class: "category" }, html("h3", {}, category ? kindInWords(category) : "What to build"), html("ul", { class: "kind-list" })),
       (group, [, kinds]) => reconcile(/** @type {Element} */ (group.lastElementChild), /** @type {Kind[]} */ (kinds), ({ kind }) => kind,
         (kind) => this.#makeKind(kind), (item, kind) => this.#updateKind(item, kind, state, site, here, live)));
+  }
+
+  /** What waits for this site. @param {SiteState | undefined} here */
+  #queue(here) {
+    const waiting = here?.queued ?? [];
+    const { titleOf, withdraw } = this.page.hands;
+    set(this.queue, "hidden", waiting.length === 0);
+    reconcile(this.queue, waiting, ({ id }) => id, (order) => html("li", {}, html("span", { class: "text" }), html("span", { class: "duration" }, duration(order.duration_s)),
+      html("button", { type: "button", class: "quiet", "aria-label": `Withdraw the ${titleOf(order.kind)}`, onclick: () => withdraw(order) }, "Withdraw")),
+    (item, order) => say(/** @type {Element} */ (item.firstElementChild), `then ${titleOf(order.kind)}`));
   }
 
   /** @param {Kind} kind */
@@ -130,18 +142,18 @@ export class Orders {
     say(title, kind.title);
     say(description, kind.description ?? "");
     say(time, duration(kind.duration_s));
-    const order = state.orders.find((one) => one.action === "start" && one.kind === kind.kind && one.site === site);
+    const order = state.orders.find((one) => (one.action === "start" || one.action === "queue") && one.kind === kind.kind && one.site === site);
     const reason = this.#reason(state, kind, site, here);
-    set(button, "aria-label", `Build a ${kind.title} at ${siteNamed(site).title}`);
+    const waits = wouldWait(kind, here);
+    set(button, "aria-label", waits ? `Queue a ${kind.title} at ${siteNamed(site).title}` : `Build a ${kind.title} at ${siteNamed(site).title}`);
     set(button, "aria-disabled", String(reason !== "" || order?.phase === "sent"));
     set(button, "title", reason);
-    say(button, order?.phase === "sent" ? (live ? "Sending…" : "Waits") : "Build");
+    say(button, order?.phase === "sent" ? (live ? "Sending…" : "Waits") : waits ? "Queue" : "Build");
     const told = order?.phase === "refused" ? (order.words ?? "") : order ? (live ? "" : "Goes out when the line is back.") : reason;
     say(why, told);
     item.classList.toggle("refused", order?.phase === "refused");
     item.classList.toggle("pending", order?.phase === "sent");
     item.classList.toggle("barred", reason !== "" && !order);
-    why.classList.toggle("shared", !order && (here?.order != null || here?.building != null)); // told once, above
   }
 
   /** Why a kind cannot be chosen now, in words; empty where it can. @param {State} state @param {Kind} kind @param {string} site @param {SiteState | undefined} here */

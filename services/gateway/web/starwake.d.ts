@@ -26,6 +26,19 @@ export interface Kind {
   readonly category?: string | null;
   readonly requires?: readonly string[] | null;
   readonly reschedulable?: boolean | null;
+  /** How far a build may be moved, as shares of its duration. */
+  readonly reschedule?: { readonly min_factor: number; readonly max_factor: number } | null;
+  /** The command that starts it; `build.start` where this is left out. */
+  readonly command?: string | null;
+}
+
+/** An order that waits for its site; `id` becomes the build's. */
+export interface Queued {
+  readonly id: string;
+  readonly kind: string;
+  readonly site: string;
+  readonly duration_s: number;
+  readonly queued_at: string;
 }
 
 export interface BuildPage {
@@ -208,6 +221,12 @@ export class Starwake {
   buildStart(kind: string, site: string, options?: CommandOptions): Promise<Build>;
   buildCancel(buildId: string, options?: CommandOptions): Promise<Build>;
   buildReschedule(buildId: string, change: { dueAt: string } | { factor: number }, options?: CommandOptions): Promise<Build>;
+  /** Begins a build when its site is free: at once (`build`), or after what is before it there (`queued`). */
+  buildQueue(kind: string, site: string, options?: CommandOptions): Promise<{ readonly build?: Build; readonly queued?: Queued }>;
+  /** Withdraws an order that still waits. */
+  buildUnqueue(id: string, options?: CommandOptions): Promise<Queued>;
+  /** What waits for the player's sites. */
+  buildQueued(options?: CommandOptions): Promise<readonly Queued[]>;
   buildList(filter?: { state?: BuildState; limit?: number; after?: string }, options?: CommandOptions): Promise<BuildPage>;
   catalogue(options?: CommandOptions): Promise<readonly Kind[]>;
   /** The server's time, RFC 3339; also emits `roundtrip`. */

@@ -125,6 +125,7 @@ export class Starwake {
   #timers = /** @type {Record<string, ReturnType<typeof setTimeout> | undefined>} */ ({});
   #dialled = 0; // numbers the attempts, so that what an earlier one still brings is ignored
   #attempt = 0;
+  #authId = "";
   #asked = false; // whether this connection asked to resume
   #tokenReason = /** @type {TokenReason} */ ("connect");
   #lastToken = "";
@@ -242,7 +243,8 @@ export class Starwake {
   #authenticate(token) {
     const position = this.#position;
     this.#asked = position !== null;
-    this.#write({ id: newId(), command: "auth", args: position ? { token, resume: position } : { token } });
+    this.#authId = newId();
+    this.#write({ id: this.#authId, command: "auth", args: position ? { token, resume: position } : { token } });
   }
 
   /** Lets go of the present connection: whatever it still brings is ignored. */
@@ -450,6 +452,7 @@ export class Starwake {
 
   /** @param {{type: string, id: string | null, result?: any, error?: any}} frame */
   #answer(frame) {
+    if (frame.id === this.#authId && this.#state.name === "connecting") return this.#drop(frame.error?.message ?? "not let in");
     const pending = frame.id === null ? undefined : this.#pending.get(frame.id);
     if (!pending) return; // settled before: the answer to an earlier try
     const receivedAt = performance.now();
@@ -524,6 +527,21 @@ export class Starwake {
   async buildReschedule(buildId, change, options) {
     const how = "dueAt" in change ? { due_at: change.dueAt } : { factor: change.factor };
     return (await this.command("build.reschedule", { build_id: buildId, ...how }, options)).build;
+  }
+
+  /** @param {string} kind @param {string} site @param {CommandOptions} [options] */
+  buildQueue(kind, site, options) {
+    return this.command("build.queue", { kind, site }, options);
+  }
+
+  /** @param {string} id @param {CommandOptions} [options] */
+  async buildUnqueue(id, options) {
+    return (await this.command("build.unqueue", { build_id: id }, options)).queued;
+  }
+
+  /** @param {CommandOptions} [options] */
+  async buildQueued(options) {
+    return (await this.command("build.queued", {}, options)).queued;
   }
 
   /** @param {{state?: string, limit?: number, after?: string}} [filter] @param {CommandOptions} [options] @returns {Promise<BuildPage>} */

@@ -5,7 +5,7 @@
  * Builds come from a snapshot (`build.list`), from replies and from pushes, in any order; the row's `revision`
  * decides which is newer, so it does not matter which of them arrives first.
  *
- * @import { Build, Kind, Position, Push } from "./starwake.js"
+ * @import { Build, Kind, Position, Push, Queued } from "./starwake.js"
  *
  * @typedef {object} Entry One push in the feed; times are milliseconds since 1970 on the server's clock.
  * @property {string} key
@@ -17,11 +17,12 @@
  *
  * @typedef {object} Order What the player asked for and the server has not settled yet.
  * @property {string} id The command's id, the same at every try.
- * @property {"start" | "cancel" | "speed"} action
+ * @property {"start" | "queue" | "cancel" | "speed" | "withdraw"} action
  * @property {string} site
  * @property {string} kind
  * @property {string} [buildId]
- * @property {number} [factor]
+ * @property {string} [command] What starts this kind, where that is not `build.start`.
+ * @property {{dueAt: string} | {factor: number}} [change] What a speed-up asks for.
  * @property {"sent" | "refused"} phase
  * @property {string} [words] Why it was refused.
  *
@@ -30,6 +31,7 @@
  *
  * @typedef {object} State
  * @property {ReadonlyMap<string, Build>} builds
+ * @property {ReadonlyMap<string, Queued>} queued What waits for its site.
  * @property {readonly Kind[]} kinds
  * @property {readonly Order[]} orders
  * @property {readonly Entry[]} entries Newest first.
@@ -46,7 +48,7 @@ const SAME_ARRIVAL_MS = 2000; // warnings of one arrival are told with one time,
 
 /** @returns {State} */
 export const emptyState = () => ({
-  builds: new Map(), kinds: [], orders: [], entries: [], dragons: [], stars: [], limit: null, loaded: false,
+  builds: new Map(), queued: new Map(), kinds: [], orders: [], entries: [], dragons: [], stars: [], limit: null, loaded: false,
 });
 
 /** @param {unknown} value @returns {value is Build} */
@@ -58,7 +60,18 @@ function isBuild(value) {
 /** One build is news, unless something newer is known. @param {State} state @param {unknown} build @returns {State} */
 export function withBuild(state, build) {
   if (!isBuild(build) || (state.builds.get(build.id)?.revision ?? -1) >= build.revision) return state;
-  return { ...state, builds: new Map(state.builds).set(build.id, build) };
+  return withoutQueued({ ...state, builds: new Map(state.builds).set(build.id, build) }, build.id);
+}
+
+/** An order waits for its site; once it has become a build it waits no more, whatever comes late. @param {State} state @param {any} queued @returns {State} */
+export function withQueued(state, queued) {
+  if (typeof queued?.id !== "string" || typeof queued.site !== "string" || state.builds.has(queued.id)) return state;
+  return { ...state, queued: new Map(state.queued).set(queued.id, queued) };
+}
+
+/** @param {State} state @param {string} id @returns {State} */
+export function withoutQueued(state, id) {
+  return state.queued.has(id) ? { ...state, queued: new Map([...state.queued].filter(([waiting]) => waiting !== id)) } : state;
 }
 
 /**
@@ -67,9 +80,10 @@ export function withBuild(state, build) {
  * @param {State} state
  * @param {readonly Build[]} listed All that is under way, and what stands as far as it was listed.
  * @param {State} begun The state when the listing was asked for: what came since is newer than the listing.
+ * @param {readonly Queued[]} [waiting] What waits for its site.
  * @returns {State}
  */
-export function withSnapshot(state, listed, begun) {
+export function withSnapshot(state, listed, begun, waiting = []) {
   const builds = new Map(state.builds);
   const ids = new Set(listed.map((build) => build.id));
   for (const [id, build] of builds) {
@@ -79,7 +93,9 @@ export function withSnapshot(state, listed, begun) {
   for (const build of listed) {
     if ((builds.get(build.id)?.revision ?? -1) < build.revision) builds.set(build.id, build);
   }
-  return { ...state, builds, loaded: true };
+  const queued = new Map([...state.queued].filter(([id]) => !begun.queued.has(id)));
+  for (const order of waiting) if (!builds.has(order.id) && (state.queued.has(order.id) || !begun.queued.has(order.id))) queued.set(order.id, order);
+  return { ...state, builds, queued, loaded: true };
 }
 
 /**
@@ -96,6 +112,8 @@ export function withPush(state, push, receivedAt, epoch) {
   const at = Date.parse(push.at);
   const entry = { key, event: push.event, data: push.data, at: Number.isNaN(at) ? receivedAt : at, receivedAt, replayed: push.replayed };
   let next = withBuild({ ...state, entries: [entry, ...state.entries].slice(0, ENTRIES_KEPT) }, push.data.build);
+  if (push.event === "build.queued") next = withQueued(next, push.data.queued);
+  if (push.event === "build.unqueued") next = withoutQueued(next, String(/** @type {any} */ (push.data.queued)?.id));
   if (push.event === "stars.discovered") next = { ...next, stars: starsOf(entry).concat(state.stars).slice(0, STARS_KEPT) };
   if (push.event === "dragons.inbound" || push.event === "dragons.arrived") next = { ...next, dragons: dragonsAfter(state.dragons, entry) };
   return next;
@@ -151,14 +169,14 @@ export function withoutRefusals(state) {
 
 // ---- reading ---------------------------------------------------------------------------------------------
 
-/** @typedef {{building: Build | null, standing: Build[], order: Order | null}} SiteState */
+/** @typedef {{building: Build | null, standing: Build[], order: Order | null, queued: Queued[]}} SiteState */
 
 /** What each site bears. @param {State} state @returns {Map<string, SiteState>} */
 export function bySite(state) {
   /** @type {Map<string, SiteState>} */
   const sites = new Map();
   const at = (/** @type {string} */ site) => {
-    const found = sites.get(site) ?? { building: null, standing: [], order: null };
+    const found = sites.get(site) ?? { building: null, standing: [], order: null, queued: [] };
     sites.set(site, found);
     return found;
   };
@@ -166,6 +184,8 @@ export function bySite(state) {
     if (build.state === "building") at(build.site).building = build;
     else if (build.state === "completed") at(build.site).standing.push(build);
   }
+  const waiting = [...state.queued.values()].sort((left, right) => (left.queued_at + left.id < right.queued_at + right.id ? -1 : 1));
+  for (const order of waiting) at(order.site).queued.push(order);
   for (const order of state.orders) {
     if (order.action === "start" && order.phase === "sent") at(order.site).order = order;
   }
@@ -185,15 +205,19 @@ export function progress(build, now) {
   return due <= start ? 1 : Math.max(0, Math.min(1, (now - start) / (due - start)));
 }
 
+/** Whether an order for this kind at a site would wait for its turn there. @param {Kind} kind @param {SiteState | undefined} here */
+export const wouldWait = (kind, here) => Boolean(here?.building ?? here?.order) && (kind.command ?? "build.start") === "build.start";
+
 /**
- * Why a kind cannot be ordered at a site now, as a name for words; null where it can.
+ * Why a kind cannot be ordered at a site now, as a name for words; null where it can, or can at least wait there.
  *
  * @param {State} state @param {Kind} kind @param {SiteState | undefined} here What the site bears.
  * @returns {{why: "busy" | "ordered" | "limit" | "requires", missing?: string[]} | null}
  */
 export function whyNot(state, kind, here) {
-  if (here?.order) return { why: "ordered" };
-  if (here?.building) return { why: "busy" };
+  const waits = wouldWait(kind, here);
+  if (here?.order && !waits) return { why: "ordered" };
+  if (here?.building && !waits) return { why: "busy" };
   const stands = new Set();
   let active = 0;
   for (const build of state.builds.values()) {
@@ -202,7 +226,22 @@ export function whyNot(state, kind, here) {
   }
   const missing = (kind.requires ?? []).filter((needed) => !stands.has(needed));
   if (missing.length > 0) return { why: "requires", missing };
-  return state.limit !== null && active >= state.limit ? { why: "limit" } : null;
+  return !waits && state.limit !== null && active >= state.limit ? { why: "limit" } : null;
+}
+
+/**
+ * What a speed-up asks for: half of what is left, but no less than the kind allows; null where nothing can be gained.
+ *
+ * @param {Build} build @param {Kind | undefined} kind @param {number} now
+ * @returns {{dueAt: string} | {factor: number} | null}
+ */
+export function speedUp(build, kind, now) {
+  if (!kind?.reschedulable) return null;
+  const due = Date.parse(build.due_at);
+  const earliest = Date.parse(build.started_at) + kind.duration_s * 1000 * (kind.reschedule?.min_factor ?? 0);
+  if (due - earliest < 1000 || due - now < 1000) return null;
+  // A tenth of a second to spare: the server halves what is left when the order gets there, not when it was given.
+  return now + (due - now) / 2 - 100 >= earliest ? { factor: 0.5 } : { dueAt: new Date(Math.ceil(earliest)).toISOString() };
 }
 
 // ---- what a reload keeps -----------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ export class Views {
     this.dragons = new DragonWatch(this.map.layers.flights, byId("dragons", HTMLElement), { ticker, dismiss: bridge.dismiss });
     this.feed = new Feed(byId("feed", HTMLElement), byId("toasts", HTMLElement), { ticker, titleOf, open: () => this.open("transmissions") });
     this.orders = new Orders({ ticker, start: bridge.start, announce, signal: this.#ending.signal,
-      hands: { cancel: bridge.cancel, speedUp: bridge.speedUp, select, titleOf, canSpeedUp: bridge.canSpeedUp } });
+      hands: { cancel: bridge.cancel, speedUp: bridge.speedUp, withdraw: bridge.withdraw, select, titleOf, canSpeedUp: bridge.canSpeedUp } });
     this.line = new Line(bridge.line, { ticker, clock: bridge.clock, announce });
     set(byId("bridge", HTMLElement), "hidden", false);
     this.named(player);

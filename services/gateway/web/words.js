@@ -97,10 +97,10 @@ const lower = (text) => text.charAt(0).toLowerCase() + text.slice(1);
  * What an event says, with its mark's name and tone.
  *
  * @param {Pick<Entry, "event" | "data" | "at">} entry @param {Titles} titles
- * @returns {{mark: "started" | "done" | "cancelled" | "moved" | "stars" | "dragons" | "other", text: string}}
+ * @returns {{mark: "started" | "done" | "cancelled" | "moved" | "queued" | "stars" | "dragons" | "other", text: string}}
  */
 export function sentence({ event, data, at }, { titleOf }) {
-  const build = /** @type {Partial<Build>} */ (data.build ?? {});
+  const build = /** @type {Partial<Build>} */ (data.build ?? data.queued ?? {});
   const kind = build.kind ? titleOf(build.kind) : "Something";
   const where = build.site ? siteNamed(build.site).title : "somewhere";
   switch (event) {
@@ -112,6 +112,10 @@ export function sentence({ event, data, at }, { titleOf }) {
       return { mark: "cancelled", text: `${kind} at ${where} was called off.` };
     case "build.rescheduled":
       return { mark: "moved", text: `${kind} at ${where} is now due at ${localTime(Date.parse(build.due_at ?? ""))}.` };
+    case "build.queued":
+      return { mark: "queued", text: `${kind} waits its turn at ${where}.` };
+    case "build.unqueued":
+      return { mark: "cancelled", text: `${kind} no longer waits at ${where}.` };
     case "stars.discovered":
       return { mark: "stars", text: starsInWords(data) };
     case "dragons.inbound": {
@@ -145,13 +149,13 @@ export function delayOf({ event, data, at, receivedAt }) {
  * Why an order was refused.
  *
  * @param {string} code One of the protocol's, or the client's own.
- * @param {{site?: string, kind?: string, message?: string}} about
+ * @param {{site?: string, kind?: string, message?: string, waits?: boolean}} about `waits`: it was an order to wait for its site.
  */
-export function refusal(code, { site = "", message = "" }) {
+export function refusal(code, { site = "", message = "", waits = false }) {
   const where = site ? siteNamed(site).title : "This site";
   switch (code) {
     case "site_busy": return `${where} is busy: one thing is built there at a time.`;
-    case "limit_reached": return "Your crews are all at work. Wait for one to finish, or call something off.";
+    case "limit_reached": return waits ? `No more orders can wait at ${where}.` : "Your crews are all at work. Wait for one to finish, or call something off.";
     case "unknown_kind": return "Nobody here knows how to build that any more. Reload the page for the current catalogue.";
     case "not_building": return "Too late: it is finished already, or was called off.";
     case "not_found": return "There is no such order.";

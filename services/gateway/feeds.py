@@ -7,12 +7,11 @@ duplicates and pushes that went backwards).
 import asyncio
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from libs.bus.connection import Bus
 from libs.bus.errors import BusError
 from libs.bus.feed import LivePush, read_pushes, watch_pushes
-from libs.bus.subscription import Subscription
 from libs.contracts import frames
 from libs.contracts.ids import PlayerId
 from libs.contracts.reasons import CloseCode
@@ -23,6 +22,9 @@ from services.gateway.framing import text_frame
 from services.gateway.positions import Positions
 from services.gateway.protocol import Resume
 from services.gateway.tasks import Tasks
+
+if TYPE_CHECKING:
+    from libs.bus.subscription import Subscription
 
 _log = get_logger("gateway.feeds")
 
@@ -271,12 +273,9 @@ class Feed:
             if resume is not None and self._must_wait(resume.seq, lowest, patient=patient):
                 later.append(joiner)
                 continue
-            if resume is None:
-                replay = Replay(self.position, True, [])
-            else:
-                replay = self._replay(resume.seq, resume.at, pushes)
             self.listeners[joiner.listener] = None
-            joiner.admit(replay)
+            here = Replay(self.position, True, [])
+            joiner.admit(here if resume is None else self._replay(resume.seq, resume.at, pushes))
         self._joiners += later
         return bool(later)
 

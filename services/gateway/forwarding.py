@@ -1,4 +1,4 @@
-"""Commands on their way to the command service and back: the frame's bytes there, the answer's bytes here, undecoded."""
+"""Commands on their way to the command service and back: bytes there, bytes here, neither decoded."""
 
 import time
 from collections.abc import Callable

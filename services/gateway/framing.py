@@ -94,7 +94,7 @@ class FrameReader:
             position = following
         return incoming
 
-    def _read_frame(self, data: bytes, start: int, incoming: list[Incoming]) -> int:
+    def _read_frame(self, data: bytes, start: int, incoming: list[Incoming]) -> int:  # noqa: PLR0911 - each return says what is missing
         """Read the frame at `start`; where the next one begins, or minus the end that `data` must reach first."""
         body = start + 2
         if len(data) < body:
@@ -126,7 +126,7 @@ class FrameReader:
             self._take(first, payload, incoming)
         return end
 
-    def _check_header(self, first: int, second: int, length: int) -> str | None:
+    def _check_header(self, first: int, second: int, length: int) -> str | None:  # noqa: PLR0911 - a list of rules
         opcode = first & 0x0F
         if first & 0x70:
             return "a reserved bit is set"

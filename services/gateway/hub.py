@@ -30,7 +30,7 @@ _log = get_logger("gateway.hub")
 _CLOSES_PER_S: Final = 200.0
 """How fast a drain goes where its window allows: few sessions are ended within a moment."""
 _LAST_ANSWERS_S: Final = 3.0
-_POLL_S: Final = 0.02
+_LAST_CLOSES_S: Final = 1.0
 _CONNECTED: Final = "connected"
 _PRESENT: Final = "present"
 _REVOKE: Final = "revoke"
@@ -74,7 +74,9 @@ class Hub:
         self._players: dict[PlayerId, _Player] = {}
         self._sessions: set[Session] = set()
         self._parked: dict[Session, tuple[PlayerId, Resume | None]] = {}
+        self._ended: set[Session] = set()
         self._live = 0
+        self._emptied = asyncio.Event()
 
     # --- life ----------------------------------------------------------------------------------------------------
 
@@ -103,7 +105,7 @@ class Hub:
     @property
     def unauthenticated(self) -> int:
         """Those of them that are not live yet."""
-        return len(self._sessions) - self._live
+        return len(self._sessions) - self._live - len(self._ended)
 
     @property
     def waiting_bytes(self) -> int:
@@ -112,28 +114,28 @@ class Hub:
 
     async def drain(self, window_s: float) -> None:
         """End all sessions, spread at random over the window; commands in flight are answered first."""
-        sessions = list(self._sessions)
+        sessions = [session for session in self._sessions if session not in self._ended]
         random.shuffle(sessions)
         window_s = min(window_s, len(sessions) / _CLOSES_PER_S)
         _log.info("drain.started", sessions=len(sessions), window_s=round(window_s, 3))
         begun = time.monotonic()
         for number, session in enumerate(sessions):
-            behind = begun + window_s * number / len(sessions) - time.monotonic()
-            if behind > 0:
-                await asyncio.sleep(behind)
-            if session.in_flight:
-                self._tasks.spawn(self._end_once_answered(session, begun + window_s + _LAST_ANSWERS_S), "drain")
-            else:
-                session.end(CloseCode.DRAINING, "the server is restarting")
-        while self._sessions and time.monotonic() < begun + window_s + _LAST_ANSWERS_S:
-            await asyncio.sleep(_POLL_S)
+            ahead_s = begun + window_s * number / len(sessions) - time.monotonic()
+            if ahead_s > 0:
+                await asyncio.sleep(ahead_s)
+            session.end_once_answered(CloseCode.DRAINING, "the server is restarting")
+        await self._wait_until_empty(_LAST_ANSWERS_S)
+        for session in list(self._sessions):
+            session.end(CloseCode.DRAINING, "the server is restarting")
+        await self._wait_until_empty(_LAST_CLOSES_S)
         _log.info("drain.ended", sessions_left=len(self._sessions))
 
-    @staticmethod
-    async def _end_once_answered(session: "Session", until: float) -> None:
-        while session.in_flight and time.monotonic() < until:
-            await asyncio.sleep(_POLL_S)
-        session.end(CloseCode.DRAINING, "the server is restarting")
+    async def _wait_until_empty(self, timeout_s: float) -> None:
+        self._emptied = asyncio.Event()
+        if self._sessions:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    await self._emptied.wait()
 
     # --- sessions ------------------------------------------------------------------------------------------------
 
@@ -178,10 +180,10 @@ class Hub:
         held.feed.join(Joiner(session, resume if same_epoch else None, admit))
 
     def left(self, session: "Session") -> None:
-        """A session ended, live or not; idempotent."""
-        if session not in self._sessions:
+        """A session ended, live or not; its socket may still be closing. Idempotent."""
+        if session in self._ended or session not in self._sessions:
             return
-        self._sessions.discard(session)
+        self._ended.add(session)
         self._parked.pop(session, None)
         if session.live:
             self._live -= 1
@@ -197,6 +199,13 @@ class Hub:
             held.feed.close()
             self._watch.forget(held.feed)
             del self._players[session.player]
+
+    def gone(self, session: "Session") -> None:
+        """Its socket is closed."""
+        self._sessions.discard(session)
+        self._ended.discard(session)
+        if not self._sessions:
+            self._emptied.set()
 
     def position(self, player: PlayerId | None) -> int:
         """How far the feed of `player` (None: everybody's) has been handed out."""

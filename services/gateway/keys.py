@@ -14,11 +14,9 @@ import jwt
 import msgspec
 
 from libs.runtime.logs import get_logger
+from services.gateway.settings import MIN_SECRET_BYTES
 
 _log = get_logger("gateway.keys")
-
-MIN_SECRET_BYTES: Final = 32
-"""An HS256 key is at least as long as its hash (RFC 7518, 3.2)."""
 
 REFRESH_INTERVAL_S: Final = 300.0
 """How old a fetched key set may grow before it is fetched again, so that a withdrawn key stops working."""

@@ -26,7 +26,6 @@ from services.gateway.websocket import WebSocket
 _REQUEST_S: Final = 10.0
 """For a request's head to arrive; a connection that says nothing is not kept."""
 _MAX_REQUEST_BYTES: Final = 131_072
-_HIGH_WATER_BYTES: Final = 16_384
 _USER_TIMEOUT_MS: Final = 30_000
 """TCP gives a peer up that acknowledges nothing for so long (RFC 5482); application pings take longer to tell."""
 _BACKLOG: Final = 4096
@@ -72,12 +71,7 @@ class Door:
     def open(self, transport: asyncio.Transport, accepted: upgrade.Accepted, identity: Identity | None) -> WebSocket:
         """Answer the handshake and begin the session."""
         surroundings = self._surroundings
-        limits = surroundings.limits
-        web_socket = WebSocket(
-            transport,
-            max_frame_bytes=limits.max_frame_bytes,
-            high_water_bytes=min(_HIGH_WATER_BYTES, limits.max_outbox_bytes),
-        )
+        web_socket = WebSocket(transport, max_frame_bytes=surroundings.limits.max_frame_bytes)
         session = Session(surroundings, web_socket)
         web_socket.attach(session)
         transport.write(accepted.response)

@@ -58,6 +58,7 @@ class Session:
     __slots__ = (
         "_connection",
         "_expires_at",
+        "_last_word",
         "_least_all_seq",
         "_least_seq",
         "_replay_bytes",
@@ -85,6 +86,7 @@ class Session:
         self._socket = socket
         self._connection = Connection(surroundings.limits, now, ping_phase=random.random())  # noqa: S311 - no secret
         self._expires_at = 0.0
+        self._last_word: tuple[CloseCode, str] | None = None
         self._least_seq = 0
         self._least_all_seq = 0
         self._waiting_pushes = 0
@@ -114,10 +116,12 @@ class Session:
         """Close the session: drain, revocation, eviction, a lost feed, a slow consumer."""
         self._carry_out(self._connection.end(code, reason))
 
-    @property
-    def in_flight(self) -> int:
-        """Commands that wait for the command service."""
-        return self._connection.in_flight
+    def end_once_answered(self, code: CloseCode, reason: str) -> None:
+        """Close the session as soon as no command of its waits for the command service."""
+        if self._connection.in_flight:
+            self._last_word = (code, reason)
+        else:
+            self.end(code, reason)
 
     @property
     def waiting_bytes(self) -> int:
@@ -153,6 +157,8 @@ class Session:
         self._connection.lost()
         self._surroundings.wheel.remove(self)
         self._surroundings.hub.left(self)
+        self.live = False
+        self._surroundings.hub.gone(self)
         metrics.count_disconnect(code)
 
     # --- pushes --------------------------------------------------------------------------------------------------
@@ -237,6 +243,8 @@ class Session:
         self._connection.answered()
         if self.live:
             self._send(frame)
+        if self._last_word is not None:
+            self.end_once_answered(*self._last_word)
 
     def _ping(self) -> None:
         hub = self._surroundings.hub

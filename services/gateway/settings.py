@@ -1,14 +1,16 @@
 """The gateway's settings; each is an environment variable with the prefix `STARWAKE_`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field, SecretStr, model_validator
 
 from libs.bus.options import BusOptions
 from libs.runtime.settings import Block, BusSettings, Port, ReadableFile, Seconds, ServiceSettings
-from services.gateway.keys import MIN_SECRET_BYTES
 from services.gateway.limits import ConnectionLimits
+
+MIN_SECRET_BYTES: Final = 32
+"""An HS256 key is at least as long as its hash (RFC 7518, 3.2)."""
 
 Count = Annotated[int, Field(ge=1)]
 

@@ -1,4 +1,4 @@
-"""PURE: the request that asks for a WebSocket (RFC 6455, section 4.2), accepted or refused before anything is opened."""
+"""PURE: the request that asks for a WebSocket (RFC 6455, 4.2), accepted or refused before anything is opened."""
 
 import base64
 import binascii

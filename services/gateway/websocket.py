@@ -46,7 +46,7 @@ class WebSocket(asyncio.Protocol):
 
     __slots__ = ("_close_sent", "_closing", "_code", "_reader", "_receiver", "_transport", "_written")
 
-    def __init__(self, transport: asyncio.Transport, *, max_frame_bytes: int, high_water_bytes: int) -> None:
+    def __init__(self, transport: asyncio.Transport, *, max_frame_bytes: int) -> None:
         self._transport = transport
         self._reader = framing.FrameReader(max_frame_bytes)
         self._receiver: Receiver | None = None
@@ -54,7 +54,8 @@ class WebSocket(asyncio.Protocol):
         self._close_sent = False
         self._code = 1006
         self._written = 0
-        transport.set_write_buffer_limits(high=high_water_bytes, low=0)
+        # So that `pause_writing` is called as soon as the kernel takes less than was written, and only then.
+        transport.set_write_buffer_limits(high=0)
 
     def attach(self, receiver: Receiver) -> None:
         """Say who takes the messages; before any arrives."""
@@ -134,7 +135,7 @@ class WebSocket(asyncio.Protocol):
         return False
 
     def pause_writing(self) -> None:
-        """More waits than the high-water mark."""
+        """The kernel did not take all that was written."""
         if self._receiver is not None and not self._close_sent:
             self._receiver.on_backlog()
 

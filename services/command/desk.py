@@ -164,7 +164,7 @@ class Desk:
 
 def _reply(call: Call, request: Request, answer: Answer, since: float) -> None:
     call.respond(answer.body, answer.error)
-    metrics.ORDERS.labels(command=request.order.command, outcome=answer.outcome).inc()
+    metrics.answered(request.order.command, answer.outcome).inc()
     metrics.ANSWER_SECONDS.observe(time.perf_counter() - since)
 
 

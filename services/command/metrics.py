@@ -1,5 +1,7 @@
 """What the command service measures; served at /metrics."""
 
+from functools import cache
+
 from prometheus_client import Counter, Gauge, Histogram
 
 from libs.runtime.metrics import BATCH_ITEMS, REQUEST_SECONDS
@@ -17,3 +19,9 @@ RETRIES = Counter("starwake_command_retries", "Transactions that were judged aga
 LEFT_TO_SWEEP = Counter(
     "starwake_command_left_to_sweep", "What was committed and could not be armed or told at once", ["what"]
 )
+
+
+@cache
+def answered(command: str, outcome: str) -> Counter:
+    """The counter of this command's answers; commands and outcomes are few, and looking one up by labels is slow."""
+    return ORDERS.labels(command=command, outcome=outcome)

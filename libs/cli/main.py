@@ -87,13 +87,13 @@ def up(  # noqa: PLR0913 - one an option
 @app.command(rich_help_panel="The stack")
 def status(*, as_json: AsJson = False, data: Data = DEFAULT_DATA) -> None:
     """Show each part of the running stack; the exit code is 0 where all are healthy, 3 where none runs."""
-    from libs.cli.status import part_states, print_parts  # noqa: PLC0415
+    from libs.cli.status import as_lines, part_states  # noqa: PLC0415
 
     parts = _await(part_states(data))
     if as_json:
         _print_json({"parts": [part.as_json() for part in parts]})
     else:
-        print_parts(parts, Console())
+        typer.echo("\n".join(as_lines(parts)))
     raise typer.Exit(0 if all(part.healthy for part in parts) else EXIT_FAILED)
 
 

@@ -5,9 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from libs.cli.embedded.probes import probe
 from libs.cli.embedded.state import PartState, StackState, is_running, read_state
 from libs.cli.errors import EXIT_NOT_RUNNING, CliError
@@ -15,7 +12,7 @@ from libs.cli.errors import EXIT_NOT_RUNNING, CliError
 
 @dataclass(frozen=True, slots=True)
 class PartStatus:
-    """One part; `pid` is None where somebody else runs it, `since` when this process of it was started."""
+    """One part; `since` is when this process of it was started, `pid` None before that and for somebody else's."""
 
     name: str
     pid: int | None
@@ -50,20 +47,26 @@ async def part_states(data: Path) -> list[PartStatus]:
     return list(await asyncio.gather(*(_look_at(part) for part in running_stack(data).parts)))
 
 
-def as_table(parts: list[PartStatus]) -> Table:
-    """The parts for people."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("part", "pid", "address", "health", "since", "restarts"):
-        table.add_column(heading, no_wrap=True)
-    for part in parts:
-        health = "[green]healthy[/green]" if part.healthy else "[red]not healthy[/red]"
-        pid = "-" if part.pid is None else str(part.pid)
-        table.add_row(part.name, pid, part.url, health, part.since or "-", str(part.restarts))
-    return table
+def as_lines(parts: list[PartStatus]) -> list[str]:
+    """The parts for people, in columns; nothing is cut, however narrow the terminal is."""
+    rows = [("part", "pid", "health", "since", "restarts", "address")]
+    rows += [
+        (
+            part.name,
+            "-" if part.pid is None else str(part.pid),
+            "healthy" if part.healthy else "NOT HEALTHY",
+            part.since or "-",
+            str(part.restarts),
+            part.url,
+        )
+        for part in parts
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 async def _look_at(part: PartState) -> PartStatus:
-    there = part.pid is None or is_running(part.pid)
+    there = not part.ours or (part.pid is not None and is_running(part.pid))
     return PartStatus(
         name=part.name,
         pid=part.pid,
@@ -72,8 +75,3 @@ async def _look_at(part: PartState) -> PartStatus:
         since=part.since,
         restarts=part.restarts,
     )
-
-
-def print_parts(parts: list[PartStatus], console: Console) -> None:
-    """The table, without cutting addresses short where the terminal is narrow."""
-    console.print(as_table(parts), soft_wrap=True)

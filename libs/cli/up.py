@@ -55,7 +55,10 @@ class Up:
         self._secrets = secrets_of(data, os.environ.get("STARWAKE_JWT_SECRET"))
         self._plan = make_plan(options, data, self._secrets)
         self._stop = asyncio.Event()
-        self._keepers: list[Keeper] = []
+        self._keepers = {
+            part.name: Keeper(part, self._tell, self._write_state)
+            for part in (*self._plan.servers, *self._plan.services)
+        }
         self._me = Supervisor(os.getpid(), birth_of(os.getpid()), _now())
 
     async def run(self) -> int:
@@ -72,7 +75,7 @@ class Up:
                 await asyncio.wait((boot,))
                 return 0
             boot.result()
-            watches = [keeper.watch for keeper in self._keepers if keeper.watch is not None]
+            watches = [keeper.watch for keeper in self._keepers.values() if keeper.watch is not None]
             await asyncio.wait((stopping, *watches), return_when=asyncio.FIRST_COMPLETED)
             if not self._stop.is_set():
                 self._console.print("[red]a part's keeper failed; everything stops[/red]")
@@ -96,12 +99,10 @@ class Up:
         self._console.print(f"[dim]data, logs and state are in {self._data}; Ctrl-C ends it[/dim]", soft_wrap=True)
 
     async def _start(self, parts: Sequence[Part]) -> None:
-        keepers = [Keeper(part, self._tell, self._write_state) for part in parts]
-        self._keepers += keepers
         try:
             async with asyncio.TaskGroup() as group:
-                for keeper in keepers:
-                    group.create_task(keeper.start())
+                for part in parts:
+                    group.create_task(self._keepers[part.name].start())
         except* EmbeddedError as failures:
             # One part's failure often brings the next one's: the first is the one to tell.
             raise failures.exceptions[0] from None
@@ -138,15 +139,14 @@ class Up:
             ["nats"],
             ["postgres"],
         )
-        by_name = {keeper.part.name: keeper for keeper in self._keepers}
         for names in order:
-            await asyncio.gather(*(by_name[name].stop() for name in names if name in by_name))
+            await asyncio.gather(*(self._keepers[name].stop() for name in names if name in self._keepers))
         (self._data / "stack.json").unlink(missing_ok=True)
 
     def _asked_to_stop(self) -> None:
         if self._stop.is_set():
             self._console.print("killing everything")
-            for keeper in self._keepers:
+            for keeper in self._keepers.values():
                 keeper.kill()
         else:
             self._console.print("stopping (once more: at once)")
@@ -169,7 +169,7 @@ class Up:
         )
 
     def _write_state(self) -> None:
-        states = (keeper.state for keeper in self._keepers)
+        states = (keeper.state for keeper in self._keepers.values())
         write_state(
             self._data,
             StackState(
@@ -178,7 +178,7 @@ class Up:
                 nats_url=self._plan.nats_url,
                 database_url=self._plan.database_url,
                 secrets=self._secrets,
-                parts=(*self._plan.others, *(state for state in states if state is not None)),
+                parts=(*self._plan.others, *states),
                 jwt_issuer=os.environ.get("STARWAKE_JWT_ISSUER"),
                 jwt_audience=os.environ.get("STARWAKE_JWT_AUDIENCE"),
             ),

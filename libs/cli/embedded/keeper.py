@@ -87,12 +87,16 @@ class Keeper:
         return self._watch
 
     @property
-    def state(self) -> PartState | None:
-        """The part as stack.json tells it; None before its first start."""
-        if self._child is None:
-            return None
-        since = self._since.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return PartState(self.part.name, self._child.pid, self.part.url, self.part.probe, since, self._restarts)
+    def state(self) -> PartState:
+        """The part as stack.json tells it."""
+        return PartState(
+            name=self.part.name,
+            pid=None if self._child is None else self._child.pid,
+            url=self.part.url,
+            probe=self.part.probe,
+            since="" if self._child is None else self._since.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            restarts=self._restarts,
+        )
 
     async def start(self) -> None:
         """Start the part for the first time and return once it serves.

@@ -63,9 +63,11 @@ class Plan:
         """Servers that are used and not ours."""
         found: list[PartState] = []
         if self.nats is None:
-            found.append(PartState("nats", None, _without_credentials(self.nats_url), self.nats_url, ""))
+            found.append(PartState("nats", None, _without_credentials(self.nats_url), self.nats_url, "", ours=False))
         if self.postgres is None:
-            found.append(PartState("postgres", None, _without_credentials(self.database_url), self.database_url, ""))
+            found.append(
+                PartState("postgres", None, _without_credentials(self.database_url), self.database_url, "", ours=False)
+            )
         return tuple(found)
 
     def command(self, word: str) -> Launch:

@@ -11,7 +11,10 @@ FILE_NAME = "stack.json"
 
 
 class PartState(msgspec.Struct, frozen=True):
-    """One part: `pid` is None where the part is somebody else's; `probe` is the URL that tells whether it serves."""
+    """One part: `pid` is None before its first start, and where the part is somebody else's (`ours` is False then).
+
+    `probe` is the URL that tells whether it serves.
+    """
 
     name: str
     pid: int | None
@@ -19,6 +22,7 @@ class PartState(msgspec.Struct, frozen=True):
     probe: str
     since: str
     restarts: int = 0
+    ours: bool = True
 
 
 class Supervisor(msgspec.Struct, frozen=True):

@@ -20,17 +20,19 @@ GRANT SELECT ON alembic_version TO starwake_command, starwake_scheduler;
 -- Builds are made and changed, never removed.
 GRANT SELECT, INSERT, UPDATE ON build TO starwake_command, starwake_scheduler;
 
+-- Locking a row (FOR UPDATE) takes the right to update one of its columns: below it is a column that nothing changes.
+
 -- Commands are remembered by the command service and forgotten by the scheduler.
 GRANT SELECT, INSERT ON inbox TO starwake_command;
-GRANT SELECT, DELETE ON inbox TO starwake_scheduler;
+GRANT SELECT, DELETE, UPDATE (created_at) ON inbox TO starwake_scheduler;
 
--- Both tell, and remove what is told.
-GRANT SELECT, INSERT, DELETE ON outbox TO starwake_command, starwake_scheduler;
+-- Both tell, and remove what is told. The id is generated always: nobody can set it.
+GRANT SELECT, INSERT, DELETE, UPDATE (id) ON outbox TO starwake_command, starwake_scheduler;
 GRANT SELECT, INSERT, UPDATE ON feed_mark TO starwake_command, starwake_scheduler;
 
 -- Orders are queued by the command service and started by whoever completes the one before.
 GRANT SELECT, INSERT, DELETE ON queued_order TO starwake_command;
-GRANT SELECT, DELETE ON queued_order TO starwake_scheduler;
+GRANT SELECT, DELETE, UPDATE (position) ON queued_order TO starwake_scheduler;
 
 -- World events are announced by the command service, told and forgotten by the scheduler.
 GRANT SELECT, INSERT, UPDATE ON world_event TO starwake_command;

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from tests.deploy.support.nats import REPOSITORY
+from tests.support.node import node_environment
 
 Resource = dict[str, Any]
 
@@ -119,12 +120,13 @@ def custom_resource_complaints(resources: Sequence[Resource]) -> list[str]:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(source / name, home / name)
         install = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
-        subprocess.run(install, cwd=home, check=True, timeout=300)
+        subprocess.run(install, cwd=home, env=node_environment(), check=True, timeout=300)
         (home / "complete").touch()
     shutil.copy(source / "check.mjs", home / "check.mjs")
     done = subprocess.run(
         ["node", "check.mjs"],
         cwd=home,
+        env=node_environment(),
         input=json.dumps(resources),
         capture_output=True,
         text=True,

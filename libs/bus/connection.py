@@ -152,7 +152,7 @@ class Bus:
             line = f"PUB {address}{size}\r\n".encode()
         if size > client.max_payload:
             raise PayloadTooLarge(f"{size} bytes to {subject!r}, the server takes {client.max_payload}")
-        client.send(line, block, payload, b"\r\n")
+        client.send(size, line, block, payload, b"\r\n")
 
     async def request(
         self,

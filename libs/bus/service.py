@@ -194,7 +194,7 @@ class Service:
         headers = None if error is None else _error_headers(*error)
         try:
             self._bus.publish(reply, body, headers=headers)
-        except BusError as failure:
+        except (BusError, ValueError) as failure:  # a stranger's inbox may be no subject
             _log.warning("bus.answer_lost", error=str(failure))
 
     def _endpoint_handler(self, stats: _Stats) -> Callable[[Message], None]:

@@ -161,7 +161,7 @@ async def test_a_server_that_stands_still_is_given_up_and_found_again(fresh_nats
     bus.on_connection_change(changes.append)
     os.kill(fresh_nats.pid, signal.SIGSTOP)
     try:
-        for _ in range(40):
+        for _ in range(20):
             bus.publish("test.stopped", b"x" * 500_000)
         await eventually(lambda: changes == [False], within_s=5)
         assert not bus.connected

@@ -5,10 +5,9 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nats import errors as nats_errors
 
 from libs.bus.message import Message
-from libs.bus.wire import WireParser, WireSubscription
+from libs.bus.wire_parser import WireParser, WireSubscription
 
 
 class Ear:
@@ -17,13 +16,10 @@ class Ear:
     def __init__(self) -> None:
         self.messages: list[tuple[str, str, bytes, bytes]] = []
         self.lines: list[bytes] = []
-        self.parser = WireParser(self, {1: WireSubscription(1, ">", "", self)})
+        self.parser = WireParser({1: WireSubscription(1, ">", "", self)}, self.lines.append)
 
     def deliver(self, message: Message) -> None:
         self.messages.append((message.subject, message.reply, message.payload, message.raw_headers))
-
-    async def take_control_line(self, line: bytes) -> None:
-        self.lines.append(line)
 
 
 HEADERS = b"NATS/1.0\r\nA: b\r\n\r\n"
@@ -40,45 +36,54 @@ MESSAGES = [
 LINES = [b'INFO {"server_id":"x"}', b"PING", b"PONG"]
 
 
-async def feed(ear: Ear, pieces: list[bytes]) -> None:
+def feed(ear: Ear, pieces: list[bytes]) -> None:
     for piece in pieces:
-        await ear.parser.parse(piece)
+        ear.parser.take(piece)
 
 
 @given(cuts=st.lists(st.integers(0, len(STREAM)), max_size=12))
-async def test_messages_are_whole_wherever_the_reads_were_cut(cuts: list[int]) -> None:
+def test_messages_are_whole_wherever_the_reads_were_cut(cuts: list[int]) -> None:
     ear = Ear()
     edges = [0, *sorted(cuts), len(STREAM)]
-    await feed(ear, [STREAM[start:end] for start, end in itertools.pairwise(edges)])
+    feed(ear, [STREAM[start:end] for start, end in itertools.pairwise(edges)])
     assert ear.messages == MESSAGES
     assert ear.lines == LINES
 
 
-async def test_messages_are_whole_where_every_byte_comes_alone() -> None:
+def test_messages_are_whole_where_every_byte_comes_alone() -> None:
     ear = Ear()
-    await feed(ear, [STREAM[at : at + 1] for at in range(len(STREAM))])
+    feed(ear, [STREAM[at : at + 1] for at in range(len(STREAM))])
     assert ear.messages == MESSAGES
     assert ear.lines == LINES
 
 
-async def test_a_large_message_in_many_reads_is_delivered_once() -> None:
+def test_a_large_message_in_many_reads_is_delivered_once() -> None:
     ear = Ear()
     payload = b"x" * 1_000_000
     whole = b"MSG big 1 %d\r\n%b\r\nPING\r\n" % (len(payload), payload)
-    await feed(ear, [whole[at : at + 32_768] for at in range(0, len(whole), 32_768)])
+    feed(ear, [whole[at : at + 32_768] for at in range(0, len(whole), 32_768)])
     assert [message[2] for message in ear.messages] == [payload]
     assert ear.lines == [b"PING"]
 
 
 @pytest.mark.parametrize("line", [b"MSG a\r\n", b"MSG a 1 x\r\n", b"HMSG a 1 5\r\n", b"MSG a b 3\r\nabc\r\n"])
-async def test_what_is_no_message_ends_the_connection(line: bytes) -> None:
-    with pytest.raises(nats_errors.ProtocolError):
-        await Ear().parser.parse(line)
+def test_what_is_no_message_ends_the_connection(line: bytes) -> None:
+    with pytest.raises(ValueError, match=r"not a message|invalid literal"):
+        Ear().parser.take(line)
 
 
-async def test_nothing_after_a_reset_is_taken_from_the_connection_before() -> None:
+def test_bytes_that_are_no_text_in_a_subject_are_passed_on_and_end_nothing() -> None:
     ear = Ear()
-    await ear.parser.parse(b"MSG a.b 1 500\r\nhalf")
+    ear.parser.take(b"MSG a.\xff 1 \xfe 2\r\nhi\r\nPING\r\n")
+    ((subject, reply, *_),) = ear.messages
+    assert subject.encode(errors="surrogateescape") == b"a.\xff"
+    assert reply.encode(errors="surrogateescape") == b"\xfe"
+    assert ear.lines == [b"PING"]
+
+
+def test_nothing_after_a_reset_is_taken_from_the_connection_before() -> None:
+    ear = Ear()
+    ear.parser.take(b"MSG a.b 1 500\r\nhalf")
     ear.parser.reset()
-    await ear.parser.parse(b"MSG a.b 1 5\r\nhello\r\n")
+    ear.parser.take(b"MSG a.b 1 5\r\nhello\r\n")
     assert [message[2] for message in ear.messages] == [b"hello"]

@@ -156,13 +156,13 @@ export function onRim(bearing) {
   return { upper, offset: short(along * 100) };
 }
 
-/** Bearings for names on the rim, moved apart so that none covers another. @param {readonly string[]} names @param {number} apart Degrees. */
+/** Bearings for names on the rim, moved apart so that none covers another; there is surely room for 180 / `apart`. @param {readonly string[]} names @param {number} apart Degrees. */
 export function spreadOnRim(names, apart) {
   /** @type {number[]} */
   const taken = [];
   return names.map((name) => {
     let bearing = fraction(name) * 360;
-    for (let tries = 0; tries < 360 / apart && taken.some((other) => angle(other, bearing) < apart); tries += 1) bearing = (bearing + apart) % 360;
+    for (let tries = 0; tries < 360 && taken.some((other) => angle(other, bearing) < apart); tries += 1) bearing = (bearing + 1) % 360;
     taken.push(bearing);
     return short(bearing);
   });

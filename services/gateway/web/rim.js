@@ -17,7 +17,7 @@ export function drawStars(layer, stars, unit) {
   const known = new Set(Array.from(layer.children, (child) => child.getAttribute("data-key")));
   const oldest = [...stars].reverse(); // the oldest choose their places first, so that none moves when another comes
   const apart = Math.max(14, unit * 9.5);
-  const room = Math.floor(360 / apart);
+  const room = Math.floor(180 / apart);
   const shown = oldest.slice(-room);
   const bearings = spreadOnRim(shown.map(({ name }) => name), apart);
   layer.replaceChildren(...shown.map((star, index) => {

@@ -559,3 +559,8 @@ export class Starwake {
     return (await this.command("time", {}, options)).server_time;
   }
 }
+
+// The declarations of starwake.d.ts and what stands here are held against each other at this line.
+void (/** @satisfies {typeof import("./starwake.d.ts")} */ ({
+  Starwake, StarwakeError, CommandRefused, CommandTimeout, LineClosed, SignInRequired, newId, afterClose, reconnectDelayMs, judge,
+}));

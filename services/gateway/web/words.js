@@ -107,7 +107,7 @@ export function sentence({ event, data, at }, { titleOf }) {
     case "build.started":
       return { mark: "started", text: `Work on the ${lower(kind)} at ${where} has begun.` };
     case "build.completed":
-      return { mark: "done", text: `${kind} complete. It stands at ${where}.` };
+      return { mark: "done", text: `${kind} at ${where} is complete.` };
     case "build.cancelled":
       return { mark: "cancelled", text: `${kind} at ${where} was called off.` };
     case "build.rescheduled":

@@ -54,9 +54,11 @@ class OrderParser:
             raise Refusal(ErrorCode.BAD_REQUEST, "an order needs an id of 1 to 64 characters")
         refuse_nul(command.id)
         args = decode_args(decoder, command)
-        return Request(
-            player, CommandId(command.id), order, args, fingerprint(command.args), acceptable_trace(traceparent)
-        )
+        try:
+            mark = fingerprint(command.args)
+        except (msgspec.DecodeError, RecursionError) as error:  # fields that no order reads, nested beyond measure
+            raise Refusal(ErrorCode.BAD_REQUEST, f"args: {error}") from error
+        return Request(player, CommandId(command.id), order, args, mark, acceptable_trace(traceparent))
 
 
 def read_frame(subject: str, payload: bytes) -> tuple[PlayerId, str, Command]:

@@ -1,0 +1,78 @@
+"""The catalogue, and what it refuses."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from services.command.catalogue import Catalogue, CatalogueError, load_catalogue, parse_duration
+
+
+def loaded(tmp_path: Path, text: str, time_scale: float = 1.0) -> Catalogue:
+    path = tmp_path / "catalogue.toml"
+    path.write_text(text)
+    return load_catalogue(path, time_scale=time_scale)
+
+
+def test_the_game_has_a_dozen_kinds_from_minutes_to_days() -> None:
+    kinds = load_catalogue().kinds.values()
+    assert len(kinds) >= 12
+    assert min(kind.duration for kind in kinds) <= timedelta(minutes=5)
+    assert max(kind.duration for kind in kinds) >= timedelta(days=2)
+    assert all(kind.description for kind in kinds)
+
+
+def test_whoever_begins_can_build_what_the_protocol_shows() -> None:
+    kinds = load_catalogue().kinds
+    assert kinds["dock"].requires == kinds["shipyard"].requires == ()
+
+
+def test_the_time_scale_shortens_durations_to_no_less_than_a_millisecond(tmp_path: Path) -> None:
+    catalogue = loaded(tmp_path, '[kinds.a]\ntitle = "A"\nduration = "1m"', 600)
+    assert catalogue.kinds["a"].duration == timedelta(milliseconds=100)
+    assert loaded(tmp_path, '[kinds.a]\ntitle = "A"\nduration = "1s"', 1e6).kinds["a"].duration == timedelta(
+        milliseconds=1
+    )
+
+
+def test_a_kind_shows_its_duration_in_seconds() -> None:
+    view = load_catalogue(time_scale=60).kinds["beacon"].view()
+    assert (view["kind"], view["duration_s"], view["reschedulable"]) == ("beacon", 2.0, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("45s", 45), ("1.5h", 5400), ("1d 12h", 129_600), ("1h30m", 5400), ("2d", 172_800)]
+)
+def test_durations_are_written_as_people_do(text: str, seconds: float) -> None:
+    assert parse_duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", " ", "5", "h", "30m 1h", "-1h", "1e3s", "0s", "4000d"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="duration"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("kinds = 3", "object"),
+        ("[kinds.a", "Expected"),
+        ('[kinds.a]\nduration = "1h"', "title"),
+        ('[kinds.a]\ntitle = "A"\nduration = "soon"', "soon"),
+        ('[kinds.a]\ntitle = "A"\nduration = "1h"\nrequires = ["b"]', "which is no kind"),
+        ('[kinds.a]\ntitle = "A"\nduration = "1h"\nrequires = ["a"]', "circle: a"),
+        ('[kinds.A-b]\ntitle = "A"\nduration = "1h"', "lower-case"),
+        ('[kinds.a]\ntitle = "A"\nduration = "1h"\nrequire = []', "require"),
+        ('[limits]\nbuilds_at_once = 0\n[kinds.a]\ntitle = "A"\nduration = "1h"', "builds_at_once"),
+    ],
+)
+def test_a_catalogue_that_does_not_hold_together_is_refused_in_one_line(tmp_path: Path, text: str, why: str) -> None:
+    with pytest.raises(CatalogueError, match=why) as caught:
+        loaded(tmp_path, text)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_catalogue_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueError, match="No such file"):
+        load_catalogue(tmp_path / "none.toml")

@@ -1,0 +1,136 @@
+"""A new order, added exactly as services/command/README.md says: its two files, and nothing else."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from libs.contracts.events import completion_events
+from libs.contracts.ids import PlayerId
+from libs.contracts.reasons import ErrorCode
+from libs.store.orders import Loaded, PlayerRows
+from services.command import catalogue as catalogues
+from services.command.catalogue import CatalogueError, load_catalogue
+from services.command.decide import Decision, ask_of, decide
+from services.command.extensions import Game, OrdersError, load_game
+from services.command.requests import OrderParser, Request
+from services.command.rules import World
+from tests.unit.command.rows import NOW
+
+GUIDE = Path(catalogues.__file__).with_name("README.md").read_text()
+
+
+def printed(language: str) -> str:
+    """The guide's example in this language, as printed."""
+    section = GUIDE.split("## A new order")[1]
+    match = re.search(rf"^   ```{language}\n(.*?)^   ```", section, re.MULTILINE | re.DOTALL)
+    assert match is not None
+    return re.sub(r"^   ", "", match[1], flags=re.MULTILINE)
+
+
+@pytest.fixture
+def extended(tmp_path: Path) -> tuple[Game, World]:
+    """The game with the guide's probe."""
+    catalogue_file = tmp_path / "catalogue.toml"
+    catalogue_file.write_text(catalogues.DEFAULT.read_text() + "\n" + printed("toml"))
+    orders = tmp_path / "orders"
+    orders.mkdir()
+    (orders / "probe.py").write_text(printed("python"))
+    catalogue = load_catalogue(catalogue_file)
+    game = load_game(catalogue, orders)
+    return game, World(catalogue, game.completions, lambda: "00000000-0000-7000-8000-000000000001")
+
+
+def launched(game: Game, world: World, star: str, *standing: str, command: str = "probe.launch") -> Decision:
+    args = {"kind": "probe", "site": "luna-1", "star": star}
+    frame = json.dumps({"id": "c1", "command": command, "args": args}).encode()
+    request = OrderParser(game.orders).parse(f"cmd.ada.{command}", frame)
+    rows = PlayerRows(standing=set(standing) & set(ask_of(request, world).kinds))
+    return decide([request], Loaded(NOW, {}, {PlayerId("ada"): rows}), world, never)
+
+
+def never(_request: Request, error: Exception) -> None:
+    raise error
+
+
+def test_the_guide_takes_fewer_than_forty_lines() -> None:
+    assert len((printed("toml") + printed("python")).splitlines()) < 40
+
+
+def test_the_guides_order_builds_what_it_says(extended: tuple[Game, World]) -> None:
+    decision = launched(*extended, "Vega", "observatory")
+    (build,) = decision.writes.started.values()
+    assert (build.kind, build.site, (build.due_at - NOW).total_seconds()) == ("probe", "luna-1", 7200)
+    completed, arrived = completion_events(build.completed())
+    assert json.loads(completed.body)["event"] == "build.completed"
+    assert json.loads(arrived.body)["event"] == "probe.arrived"
+    assert json.loads(arrived.body)["data"] == {"star": "Vega", "site": "luna-1"}
+
+
+def test_the_guides_rule_and_its_requirement_hold(extended: tuple[Game, World]) -> None:
+    assert launched(*extended, "Sol", "observatory").answers[0].outcome == ErrorCode.FORBIDDEN
+    assert launched(*extended, "Vega").answers[0].outcome == ErrorCode.FORBIDDEN
+
+
+def test_what_has_a_command_of_its_own_is_not_started_by_build_start(extended: tuple[Game, World]) -> None:
+    for command in ("build.start", "build.queue"):
+        assert launched(*extended, "Vega", "observatory", command=command).answers[0].outcome == ErrorCode.FORBIDDEN
+
+
+def test_surveys_end_in_discovered_stars() -> None:
+    game = load_game(load_catalogue())
+    world = World(load_catalogue(), game.completions, lambda: "00000000-0000-7000-8000-000000000001")
+    frame = b'{"id": "c1", "command": "build.start", "args": {"kind": "survey", "site": "luna-1"}}'
+    request = OrderParser(game.orders).parse("cmd.ada.build.start", frame)
+    decision = decide([request], Loaded(NOW, {}, {}), world, never)
+    (build,) = decision.writes.started.values()
+    (follow_up,) = build.follow_ups
+    assert follow_up.event == "stars.discovered"
+    assert follow_up.data["site"] == "luna-1"
+    assert follow_up.data["stars"]
+
+
+MODULES = {
+    "broken": ("1 / 0", "ZeroDivisionError"),
+    "taken": (
+        "from services.command.handlers import start\nfrom dataclasses import replace\nagain = replace(start)",
+        "two commands called build.start",
+    ),
+    "unnamed": (
+        """
+from libs.contracts.commands import NoArgs
+from services.command.game import order, Player, Outcome
+@order('One')
+def one(args: NoArgs, player: Player) -> Outcome: ...
+""",
+        "dotted",
+    ),
+    "untyped": (
+        "from services.command.game import order\n@order('a.b')\ndef one(args, player): ...",
+        "annotated with a msgspec Struct",
+    ),
+    "twice": (
+        "from services.command.game import completion\n@completion('survey')\ndef more(build): return []",
+        "survey is declared twice",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_that_cannot_be_used_is_named_in_one_line(tmp_path: Path, name: str) -> None:
+    source, why = MODULES[name]
+    (tmp_path / f"{name}.py").write_text(source)
+    with pytest.raises(OrdersError, match=why) as caught:
+        load_game(load_catalogue(), tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_kind_whose_command_nobody_declares_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "catalogue.toml"
+    path.write_text('[kinds.probe]\ntitle = "Probe"\nduration = "1h"\ncommand = "probe.launch"')
+    with pytest.raises(OrdersError, match=r"probe\.launch"):
+        load_game(load_catalogue(path))
+    with pytest.raises(OrdersError, match="not a directory"):
+        load_game(load_catalogue(), tmp_path / "none")
+    assert issubclass(CatalogueError, Exception)

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -53,12 +54,11 @@ async def until(condition: Callable[[], Awaitable[bool]], within_s: float, what:
     Raises:
         RuntimeError: it did not come true in time.
     """
-    try:
-        async with asyncio.timeout(within_s):
-            while not await condition():
-                await asyncio.sleep(0.05)
-    except TimeoutError as late:
-        raise RuntimeError(f"{what} was not there within {within_s:.0f} s") from late
+    deadline = time.monotonic() + within_s
+    while not await condition():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{what} was not there within {within_s:.0f} s")
+        await asyncio.sleep(0.05)
 
 
 async def accepts(port: int) -> bool:
@@ -84,7 +84,7 @@ async def listening(
 
 @asynccontextmanager
 async def redis_server(folder: Path) -> AsyncIterator[tuple[str, Server]]:
-    """Redis with its append-only file on, synced every second: its documentation's recommendation for data that matters."""
+    """Redis with its append-only file on, synced every second, as its documentation recommends."""
     [port] = free_ports(1)
     store = folder / "redis"
     store.mkdir(exist_ok=True)

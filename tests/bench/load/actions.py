@@ -36,9 +36,11 @@ async def connect_all(
 async def until(condition: Callable[[], bool], within_s: float) -> bool:
     """Whether `condition` came true in time; looked at every 5 ms."""
     deadline = time.perf_counter() + within_s
-    while not (held := condition()) and time.perf_counter() < deadline:
+    while not condition():
+        if time.perf_counter() > deadline:
+            return False
         await asyncio.sleep(0.005)
-    return held
+    return True
 
 
 def tell_ready() -> None:

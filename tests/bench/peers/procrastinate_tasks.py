@@ -1,7 +1,7 @@
 """A Postgres queue for delays: procrastinate, a job per build, `schedule_at` its due time.
 
-Its worker listens for notifications and polls besides, since a future job wakes nobody: every five seconds, the documented
-default, or every second in the variant that says so.
+Its worker listens for notifications and polls besides, since a future job wakes nobody: every five seconds, the
+documented default, or every second in the variant that says so.
 """
 
 import json

@@ -37,6 +37,7 @@ class Outcome:
         early: keys of the rows whose time has not come, by the database's clock.
         tell: what has to be told, in order; what stood before it in the outbox included.
         started: builds that began because the one before them on their site ended.
+        tell_started: what has to be told of those, after the rest.
         players: how many rows of each player were claimed (only by `complete_overdue`).
         dropped: keys of rows that were given up for now; whoever asked for them has been answered.
     """
@@ -45,6 +46,7 @@ class Outcome:
     early: set[AlarmKey] = field(default_factory=set[AlarmKey])
     tell: list[OutboxRow] = field(default_factory=list[OutboxRow])
     started: list[BuildRecord] = field(default_factory=list[BuildRecord])
+    tell_started: list[OutboxRow] = field(default_factory=list[OutboxRow])
     players: dict[str, int] = field(default_factory=dict[str, int])
     dropped: set[AlarmKey] = field(default_factory=set[AlarmKey])
 
@@ -54,6 +56,7 @@ class Outcome:
         self.early |= other.early
         self.tell += other.tell
         self.started += other.started
+        self.tell_started += other.tell_started
         self.dropped |= other.dropped
 
 
@@ -120,7 +123,14 @@ class Completer:
         faults.reach(faults.AFTER_UPDATE)
         if outcome.started:
             await self._arm(outcome.started)
-        return await self._teller.tell(outcome.tell)
+        result = await self._teller.tell(outcome.tell)
+        if not outcome.tell_started:
+            return result
+        if result.left:
+            return TellResult(result.told, result.left + len(outcome.tell_started))
+        # Only now: a site's next build is not told of before the end of the one that made room for it.
+        began = await self._teller.tell(outcome.tell_started)
+        return TellResult(result.told + began.told, began.left)
 
     async def _committed(self, work: Callable[[Connection], Awaitable[Outcome]]) -> Outcome:
         async def attempt() -> Outcome:

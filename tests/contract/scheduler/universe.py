@@ -1,10 +1,11 @@
 """What a scheduler finds around it, written by hand: rows in the table, alarms in the stream. No other service runs."""
 
 import json
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
@@ -24,7 +25,7 @@ from libs.contracts.world_events import EventRecord, event_alarm
 from tests.support.eventually import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from tests.support.service_process import ServiceProcess
 
@@ -74,28 +75,39 @@ class Universe:
         follow_ups: tuple[FollowUp, ...] = (),
         armed: bool = True,
         told: bool = False,
-        revision: int = 1,
     ) -> BuildRecord:
         """A row in state `building`; `told` False leaves its `build.started` in the outbox."""
-        now = truncate(datetime.now(UTC))
-        due_at = now + timedelta(milliseconds=round(due_in_s * 1000))
-        build = BuildRecord(
-            id=BuildId(new_id()),
-            player=PlayerId(player),
-            kind=kind,
-            site=site or f"site-{new_id()}",
-            state=BuildState.BUILDING,
-            revision=Revision(revision),
-            started_at=min(now, due_at) - timedelta(seconds=60),
-            due_at=due_at,
-            follow_ups=follow_ups,
-        )
+        build = self.record(player, due_in_s, site=site, kind=kind, follow_ups=follow_ups)
         await self.insert(build)
         if not told:
             await self.outbox(build)
         if armed:
             await self.alarms.arm([build_alarm(build)])
         return build
+
+    def record(
+        self,
+        player: str,
+        due_in_s: float,
+        *,
+        site: str | None = None,
+        kind: str = "dock",
+        follow_ups: tuple[FollowUp, ...] = (),
+    ) -> BuildRecord:
+        """A build that is not in the table yet."""
+        now = truncate(datetime.now(UTC))
+        due_at = now + timedelta(milliseconds=round(due_in_s * 1000))
+        return BuildRecord(
+            id=BuildId(new_id()),
+            player=PlayerId(player),
+            kind=kind,
+            site=site or f"site-{new_id()}",
+            state=BuildState.BUILDING,
+            revision=Revision(1),
+            started_at=min(now, due_at) - timedelta(seconds=60),
+            due_at=due_at,
+            follow_ups=follow_ups,
+        )
 
     async def insert(self, *builds: BuildRecord) -> None:
         connection = await connect(self.database_url)
@@ -204,3 +216,29 @@ class Universe:
         """Whether TIMERS is empty: all that was set has fired, and all that fired was acknowledged."""
         info = await stream_info(self.bus, TIMERS)
         return info is not None and info["state"]["messages"] == 0
+
+    @asynccontextmanager
+    async def database_away(self) -> "AsyncGenerator[None]":
+        """Meanwhile the database refuses everybody."""
+        parts = urlsplit(self.database_url)
+        name = parts.path.removeprefix("/")
+        elsewhere = urlunsplit(parts._replace(path="/postgres"))
+        connection = await connect(elsewhere)
+        try:
+            await connection.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
+            await connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+            try:
+                yield
+            finally:
+                await connection.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS true')
+        finally:
+            await connection.close()
+
+    async def set_database_clock(self, apart_s: int) -> None:
+        """Let the database's clock, for all who connect from now on, show so many seconds more than it does."""
+        name = urlsplit(self.database_url).path.removeprefix("/")
+        await self.sql(
+            "CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS"
+            f" $$ SELECT pg_catalog.clock_timestamp() + interval '{apart_s} seconds' $$"
+        )
+        await self.sql(f'ALTER DATABASE "{name}" SET search_path = public, pg_catalog')

@@ -134,13 +134,30 @@ def scheduler() -> None:
 
 
 @app.command(rich_help_panel="Services")
-def migrate(data: Data = DEFAULT_DATA) -> None:
+def migrate(
+    *,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a database that is not there yet.")] = 0.0,
+    data: Data = DEFAULT_DATA,
+) -> None:
     """Bring the database's schema to what this version needs."""
     from libs.cli.locate import locate  # noqa: PLC0415
-    from libs.store.migrate import migrate as bring_up_to_date  # noqa: PLC0415
+    from libs.cli.migration import migrate_when_there  # noqa: PLC0415
 
-    state = bring_up_to_date(locate(data).database_url, progress=typer.echo)
+    state = migrate_when_there(locate(data).database_url, wait_s=wait, progress=typer.echo)
     typer.echo(f"the schema is at revision {state.current}")
+
+
+@app.command(rich_help_panel="Services")
+def provision(
+    *,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a NATS server that is not there yet.")] = 0.0,
+) -> None:
+    """Create NATS's streams, or repair what differs."""
+    from libs.cli.provision import provision_streams  # noqa: PLC0415
+    from libs.cli.services import refuse_unknown_settings  # noqa: PLC0415
+
+    refuse_unknown_settings()
+    _await(provision_streams(wait_s=wait, progress=typer.echo))
 
 
 def _duration(text: str) -> float:

@@ -4,17 +4,17 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
 
 from libs.cli.embedded.data_directory import end_leftovers, locked, secrets_of, temporary
 from libs.cli.embedded.errors import EmbeddedError, PartFailedError
-from libs.cli.embedded.keeper import Died, Event, Keeper, Part, Started
+from libs.cli.embedded.keeper import Died, Event, Keeper, Started
 from libs.cli.embedded.plan import Plan, UpOptions, make_plan
 from libs.cli.embedded.ports import is_free
 from libs.cli.embedded.probes import probe
@@ -22,7 +22,7 @@ from libs.cli.embedded.process import die_with_my_parent, start, tail
 from libs.cli.embedded.state import PartState, StackState, Supervisor, birth_of, read_state, write_state
 from libs.cli.errors import EXIT_FAILED, EXIT_USAGE, CliError
 
-_MIGRATE_SECONDS: Final = 300.0
+_MIGRATE_SECONDS: Final = 120.0
 _OTHERS_SECONDS: Final = 30.0
 _HIGHEST_PORT: Final = 65535
 _TICK: Final = "✓"
@@ -87,25 +87,21 @@ class Up:
     async def _boot(self) -> None:
         plan = self._plan
         await end_leftovers(self._data, read_state(self._data))
-        with self._console.status("starting the servers"):
-            await asyncio.gather(self._start(plan.servers), self._wait_for_others(plan.others))
-            if plan.postgres is not None:
-                await plan.postgres.ensure_database()
-        with self._console.status("bringing the schema up to date"):
-            await self._migrate(plan)
-        with self._console.status("starting the services"):
-            await self._start(plan.services)
+        with self._console.status("starting"):
+            # All at once: each part waits by itself for what it needs, and loading a program is what takes longest.
+            await _all(
+                self._start_servers(plan),
+                self._wait_for_others(plan.others),
+                self._migrate(plan),
+                *(self._keepers[part.name].start() for part in plan.services),
+            )
         self._console.print(f"[bold]Starwake is up:[/bold] {plan.url}/")
         self._console.print(f"[dim]data, logs and state are in {self._data}; Ctrl-C ends it[/dim]", soft_wrap=True)
 
-    async def _start(self, parts: Sequence[Part]) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                for part in parts:
-                    group.create_task(self._keepers[part.name].start())
-        except* EmbeddedError as failures:
-            # One part's failure often brings the next one's: the first is the one to tell.
-            raise failures.exceptions[0] from None
+    async def _start_servers(self, plan: Plan) -> None:
+        await _all(*(self._keepers[part.name].start() for part in plan.servers))
+        if plan.postgres is not None:
+            await plan.postgres.ensure_database()
 
     async def _wait_for_others(self, others: Sequence[PartState]) -> None:
         """Servers that are not ours have to be there; somebody may be starting them right now."""
@@ -119,12 +115,12 @@ class Up:
 
     async def _migrate(self, plan: Plan) -> None:
         began = time.monotonic()
-        launch = plan.command("migrate")
+        launch = plan.command("migrate", "--wait", str(_MIGRATE_SECONDS))
         child = await start(launch)
         try:
-            code = await asyncio.wait_for(child.wait(), _MIGRATE_SECONDS)
+            code = await asyncio.wait_for(child.wait(), 2 * _MIGRATE_SECONDS)
         except TimeoutError as error:
-            raise PartFailedError(f"the migration took longer than {_MIGRATE_SECONDS:.0f} s") from error
+            raise PartFailedError(f"the migration took longer than {2 * _MIGRATE_SECONDS:.0f} s") from error
         finally:
             child.kill()
         if code != 0:
@@ -183,6 +179,17 @@ class Up:
                 jwt_audience=os.environ.get("STARWAKE_JWT_AUDIENCE"),
             ),
         )
+
+
+async def _all(*work: Coroutine[Any, Any, None]) -> None:
+    """Wait for all; where one fails the others are cancelled, and the first failure is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for each in work:
+                group.create_task(each)
+    except* EmbeddedError as failures:
+        # One part's failure often brings the next one's: the first is the one to tell.
+        raise failures.exceptions[0] from None
 
 
 def _check_ports(options: UpOptions) -> None:

@@ -62,6 +62,11 @@ class Stack:
         return self._child.pid
 
     @property
+    def started(self) -> bool:
+        """Whether it was ever started; it may have ended since."""
+        return self._child is not None
+
+    @property
     def exit_code(self) -> int | None:
         """Of `up` itself, None while it runs."""
         return None if self._child is None else self._child.exit_code

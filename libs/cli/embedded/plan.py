@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -70,17 +70,17 @@ class Plan:
             )
         return tuple(found)
 
-    def command(self, word: str) -> Launch:
+    def command(self, *words: str) -> Launch:
         """How to start one `starwake` command in the stack's environment."""
-        return starwake_command(word, self.environment, self.logs)
+        return starwake_command(words, self.environment, self.logs)
 
 
-def starwake_command(word: str, environment: Mapping[str, str], logs: Path) -> Launch:
-    """How to start `starwake WORD`, with this very interpreter."""
+def starwake_command(words: Sequence[str], environment: Mapping[str, str], logs: Path) -> Launch:
+    """How to start `starwake WORD ...`, with this very interpreter."""
     return Launch(
-        name=word,
-        argv=(sys.executable, "-m", "libs.cli.main", word),
-        log=logs / f"{word}.log",
+        name=words[0],
+        argv=(sys.executable, "-m", "libs.cli.main", *words),
+        log=logs / f"{words[0]}.log",
         env=environment,
     )
 
@@ -119,7 +119,7 @@ def make_plan(options: UpOptions, data: Path, secrets: Secrets) -> Plan:
     parts = [
         service_part(
             name,
-            starwake_command("gateway", environment, logs),
+            starwake_command(("gateway",), environment, logs),
             port=port,
             health_port=health_ports.pop(),
             stop_within_s=drain + _GATEWAY_STOP_SECONDS,
@@ -129,7 +129,7 @@ def make_plan(options: UpOptions, data: Path, secrets: Secrets) -> Plan:
     parts += [
         service_part(
             name,
-            starwake_command(name, environment, logs),
+            starwake_command((name,), environment, logs),
             port=None,
             health_port=health_ports.pop(),
             stop_within_s=_SERVICE_STOP_SECONDS,

@@ -1,0 +1,62 @@
+"""`starwake provision`: the streams as they have to be, made by an identity that may do nothing else."""
+
+from collections.abc import Callable
+
+from libs.bus.connection import Bus
+from libs.bus.errors import BusUnavailable, StreamRefused
+from libs.bus.options import BusOptions
+from libs.bus.provision import Change, provision
+from libs.cli.errors import CliError
+from libs.runtime.settings import BusSettings, load_settings
+
+
+async def provision_streams(*, wait_s: float, progress: Callable[[str], None]) -> None:
+    """Create what is missing, repair what differs, and tell of each change.
+
+    Args:
+        wait_s: how long to wait for a NATS server that is not there yet.
+        progress: gets a line for each change.
+
+    Raises:
+        CliError: no server, or a difference that cannot be repaired without loss.
+        SettingsError: a setting has a bad value.
+    """
+    settings = load_settings(BusSettings)
+    try:
+        bus = await Bus.connect(_options(settings), timeout_s=max(wait_s, 1.0))
+    except (BusUnavailable, ValueError, OSError) as error:
+        raise CliError(str(error)) from error
+    try:
+        changes = await provision(bus, settings.stream_replicas)
+    except (StreamRefused, BusUnavailable) as error:
+        raise CliError(str(error)) from error
+    finally:
+        await bus.close()
+    for change in changes:
+        progress(_told(change))
+    progress("the streams are as they have to be")
+
+
+def _told(change: Change) -> str:
+    what = change.stream if change.consumer is None else f"{change.stream}'s consumer {change.consumer}"
+    return (
+        f"{change.kind} {what}"
+        if change.was is None
+        else f"{change.kind} {what}: {change.field}, {change.was!r} -> {change.now!r}"
+    )
+
+
+def _options(settings: BusSettings) -> BusOptions:
+    return BusOptions(
+        url=settings.nats_url,
+        name="starwake-provision",
+        user=settings.nats_user,
+        password=settings.nats_password.get_secret_value() if settings.nats_password else None,
+        token=settings.nats_token.get_secret_value() if settings.nats_token else None,
+        creds_file=str(settings.nats_creds) if settings.nats_creds else None,
+        nkey_seed_file=str(settings.nkey_seed_file) if settings.nkey_seed_file else None,
+        tls_ca_file=str(settings.nats_tls_ca) if settings.nats_tls_ca else None,
+        tls_cert_file=str(settings.nats_tls_cert) if settings.nats_tls_cert else None,
+        tls_key_file=str(settings.nats_tls_key) if settings.nats_tls_key else None,
+        inbox_prefix=settings.nats_inbox_prefix or "_INBOX",
+    )

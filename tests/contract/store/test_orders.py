@@ -1,0 +1,226 @@
+"""A batch's transaction: what it reads, what it refuses to overwrite."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+from libs.contracts.builds import BuildRecord, BuildState, FollowUp
+from libs.contracts.events import BUILD_STARTED, build_event
+from libs.contracts.ids import BuildId, CommandId, PlayerId, Revision, new_id
+from libs.contracts.queued import QueuedOrder
+from libs.store import sql
+from libs.store.builds import list_builds, list_queued
+from libs.store.database import INDEXES_ONLY, Database
+from libs.store.errors import StoreConflict
+from libs.store.orders import Ask, Busy, InboxEntry, Loaded, Told, Writes, load_batch, write_batch
+
+ADA = PlayerId("ada")
+BOB = PlayerId("bob")
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    pool = await Database.connect(database_url, name="test", planner=INDEXES_ONLY)
+    yield pool
+    await pool.close()
+
+
+async def load(database: Database, *asks: Ask, count_up_to: int = 100) -> Loaded:
+    async with database.transaction() as connection:
+        return await load_batch(connection, asks, count_up_to=count_up_to)
+
+
+async def write(database: Database, writes: Writes) -> list[int]:
+    async with database.transaction() as connection:
+        return await write_batch(connection, writes)
+
+
+def a_build(now: datetime, player: PlayerId = ADA, site: str = "luna-1", **changes: object) -> BuildRecord:
+    build = BuildRecord(
+        id=BuildId(new_id()),
+        player=player,
+        kind="dock",
+        site=site,
+        state=BuildState.BUILDING,
+        revision=Revision(1),
+        started_at=now,
+        due_at=now + timedelta(hours=1),
+    )
+    return msgspec.structs.replace(build, **changes)
+
+
+def starting(*builds: BuildRecord) -> Writes:
+    writes = Writes()
+    for build in builds:
+        writes.started[build.id] = build
+        writes.inbox.append(InboxEntry(build.player, CommandId(uuid4().hex), "build.start", b"f", b'{"result":{}}'))
+        writes.outbox.append(Told(build_event(BUILD_STARTED, build.started_at, build), build.id, 1, build.started_at))
+    return writes
+
+
+async def test_what_is_written_is_read_back_as_it_was(database: Database) -> None:
+    now = (await load(database, Ask(ADA, CommandId("a")))).now
+    build = a_build(now, follow_ups=(FollowUp("stars.discovered", {"näme": "Bél-dra ✦"}),), trace="00-a-b-01")
+    writes = starting(build)
+    (row,) = await write(database, writes)
+    assert row > 0
+    builds, following = await list_builds(database, ADA, state=None, limit=10, after=None)
+    assert (builds, following) == ([build], None)
+    loaded = await load(database, Ask(ADA, writes.inbox[0].command_id, "luna-1", build.id))
+    player = loaded.players[ADA]
+    assert (player.builds, player.busy, player.by_id) == (1, {"luna-1": Busy("dock")}, {build.id: build})
+    remembered = loaded.remembered[ADA, writes.inbox[0].command_id]
+    assert remembered == ("build.start", b"f", b'{"result":{}}')
+
+
+async def test_another_players_rows_are_not_shown(database: Database) -> None:
+    now = (await load(database, Ask(ADA, CommandId("a")))).now
+    build = a_build(now)
+    writes = starting(build)
+    await write(database, writes)
+    loaded = await load(database, Ask(BOB, writes.inbox[0].command_id, "luna-1", build.id, ("dock",), queue=True))
+    assert loaded.players[BOB].by_id == loaded.players[BOB].busy == loaded.remembered == {}
+    assert await list_builds(database, BOB, state=None, limit=10, after=None) == ([], None)
+
+
+async def test_a_row_completed_ahead_of_its_time_is_building_to_readers(database: Database) -> None:
+    now = (await load(database, Ask(ADA, CommandId("a")))).now
+    ahead = a_build(now)
+    await write(database, starting(ahead))
+    async with database.connection() as connection:
+        await connection.execute(
+            "UPDATE build SET state = 'completed', completed_at = due_at, revision = 2 WHERE id = $1", ahead.id
+        )
+    for state, expected in ((None, [ahead]), ("building", [ahead]), ("completed", [])):
+        assert (await list_builds(database, ADA, state=state, limit=10, after=None))[0] == expected
+    loaded = await load(database, Ask(ADA, CommandId("b"), "luna-1", ahead.id, ("dock",)))
+    player = loaded.players[ADA]
+    assert player.builds == 1
+    assert player.busy["luna-1"] == Busy("dock", ahead.due_at)
+    assert player.by_id[ahead.id].state is BuildState.COMPLETED
+    assert player.standing == set()
+
+
+async def test_what_stands_is_known_by_kind(database: Database) -> None:
+    now = (await load(database, Ask(ADA, CommandId("a")))).now
+    past = now - timedelta(hours=2)
+    await write(database, starting(a_build(past)))
+    async with database.connection() as connection:
+        await connection.execute("UPDATE build SET state = 'completed', completed_at = due_at, revision = 2")
+    loaded = await load(
+        database, Ask(ADA, CommandId("b"), kinds=("dock", "mine")), Ask(BOB, CommandId("b"), kinds=("dock",))
+    )
+    assert loaded.players[ADA].standing == {"dock"}
+    assert loaded.players[BOB].standing == set()
+
+
+async def test_builds_are_counted_up_to_a_bound(database: Database) -> None:
+    now = (await load(database, Ask(ADA, CommandId("a")))).now
+    await write(database, starting(*(a_build(now, site=f"s{number}") for number in range(5))))
+    assert (await load(database, Ask(ADA, CommandId("b")), count_up_to=3)).players[ADA].builds == 3
+    assert (await load(database, Ask(ADA, CommandId("b")), count_up_to=9)).players[ADA].builds == 5
+
+
+async def test_a_site_that_was_taken_meanwhile_is_a_conflict(database: Database) -> None:
+    now = (await load(database, Ask(ADA, CommandId("a")))).now
+    await write(database, starting(a_build(now)))
+    with pytest.raises(StoreConflict):
+        await write(database, starting(a_build(now, site="mars"), a_build(now)))
+    builds, _ = await list_builds(database, ADA, state=None, limit=10, after=None)
+    assert len(builds) == 1
+
+
+async def test_a_build_that_moved_on_meanwhile_is_a_conflict(database: Database) -> None:
+    now = (await load(database, Ask(ADA, CommandId("a")))).now
+    build = a_build(now)
+    await write(database, starting(build))
+    late = Writes()
+    late.changed[build.id] = msgspec.structs.replace(
+        build, state=BuildState.CANCELLED, revision=Revision(3), cancelled_at=now
+    )
+    late.expected[build.id] = 2
+    with pytest.raises(StoreConflict):
+        await write(database, late)
+
+
+async def test_a_freed_site_can_be_built_on_in_the_same_batch(database: Database) -> None:
+    now = (await load(database, Ask(ADA, CommandId("a")))).now
+    old, new = a_build(now), a_build(now)
+    await write(database, starting(old))
+    writes = starting(new)
+    writes.changed[old.id] = msgspec.structs.replace(
+        old, state=BuildState.CANCELLED, revision=Revision(2), cancelled_at=now
+    )
+    writes.expected[old.id] = 1
+    await write(database, writes)
+    assert (await list_builds(database, ADA, state="building", limit=10, after=None))[0] == [new]
+
+
+def waiting(now: datetime, site: str = "luna-1") -> QueuedOrder:
+    return QueuedOrder(id=BuildId(new_id()), player=ADA, site=site, kind="dock", duration_ms=5, created_at=now)
+
+
+async def test_waiting_orders_come_back_in_the_order_in_which_they_were_given(database: Database) -> None:
+    now = (await load(database, Ask(ADA, CommandId("a")))).now
+    orders = [waiting(now) for _ in range(5)][::-1]  # against the order of their ids
+    writes = starting(a_build(now))
+    writes.queued = {order.id: order for order in orders}
+    await write(database, writes)
+    assert await list_queued(database, ADA) == orders
+    loaded = await load(database, Ask(ADA, CommandId("b"), "luna-1", queue=True))
+    assert loaded.players[ADA].queues == {"luna-1": orders}
+
+
+async def test_an_order_that_was_started_meanwhile_cannot_be_withdrawn(database: Database) -> None:
+    now = (await load(database, Ask(ADA, CommandId("a")))).now
+    writes = starting(a_build(now))
+    writes.unqueued = [waiting(now).id]
+    with pytest.raises(StoreConflict):
+        await write(database, writes)
+
+
+async def test_queueing_waits_for_the_completion_that_is_under_way_and_then_sees_it(database: Database) -> None:
+    now = (await load(database, Ask(ADA, CommandId("a")))).now
+    build = a_build(now - timedelta(hours=2))
+    await write(database, starting(build))
+    async with database.transaction() as scheduler:
+        await scheduler.execute(
+            "UPDATE build SET state = 'completed', completed_at = due_at, revision = 2 WHERE id = $1", build.id
+        )
+        queueing = asyncio.create_task(load(database, Ask(ADA, CommandId("b"), "luna-1", queue=True)))
+        done, _ = await asyncio.wait({queueing}, timeout=0.3)
+        assert not done
+    assert (await queueing).players[ADA].busy == {}
+
+
+async def test_a_long_history_is_paged_newest_first(database: Database) -> None:
+    now = (await load(database, Ask(ADA, CommandId("a")))).now
+    builds = [a_build(now, site=f"s{number}") for number in range(25)]
+    await write(database, starting(*builds))
+    seen: list[BuildRecord] = []
+    after = None
+    for _ in range(3):
+        page, after = await list_builds(database, ADA, state="building", limit=10, after=after)
+        seen += page
+    assert after is None
+    assert seen == sorted(builds, key=lambda build: build.id, reverse=True)
+
+
+async def test_every_lookup_goes_by_an_index(database: Database) -> None:
+    """On a table that is still empty too: the plan is cached, and the table grows."""
+    queries = sql.load("orders")
+    async with database.connection() as connection:
+        for name, arguments in {
+            "load_orders": "ARRAY['a'], ARRAY['c'], ARRAY['s'], 5",
+            "lock_builds": "ARRAY['00000000-0000-7000-8000-000000000000'::uuid], ARRAY['a'], ARRAY['s']",
+            "load_standing": "ARRAY['a'], ARRAY['dock']",
+            "load_queues": "ARRAY['a']",
+        }.items():
+            await connection.execute(f"PREPARE {name} AS {getattr(queries, name)}")
+            plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE {name} ({arguments})"))
+            assert "Seq Scan" not in plan, plan
+            assert "Index" in plan, plan

@@ -314,7 +314,9 @@ class Connection:
         try:
             command = frames.decode_command(frame)
         except msgspec.ValidationError as error:
-            return self._bad_frame(_readable_id(frame), ErrorCode.BAD_REQUEST, str(error), now)
+            if _is_json(frame):
+                return self._bad_frame(_readable_id(frame), ErrorCode.BAD_REQUEST, str(error), now)
+            return self._bad_frame(None, ErrorCode.BAD_JSON, "not JSON", now)
         except (msgspec.DecodeError, RecursionError) as error:
             return self._bad_frame(None, ErrorCode.BAD_JSON, str(error), now)
         name = command.command
@@ -393,11 +395,20 @@ _OWN_COMMANDS: Final[dict[str, Callable[[Connection, str, frames.Command, float]
 """The commands that the gateway answers itself, `pong` apart, which needs no id and without one gets no answer."""
 
 
+def _is_json(frame: bytes) -> bool:
+    """The decoder refuses what has the wrong type as soon as it sees it, and does not look at the rest."""
+    try:
+        msgspec.json.decode(frame)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
+
+
 def _readable_id(frame: bytes) -> str | None:
     """The id of a frame that is no command, where it has one: the refusal should bear it."""
     try:
         command_id = _id_decoder.decode(frame).id
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
     return command_id if command_id is not None and frames.is_command_id(command_id) else None
 

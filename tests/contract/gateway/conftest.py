@@ -1,21 +1,24 @@
 """The gateway alone, as a process, against a real NATS server; the test plays the command service and the feed."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from libs.bus.connection import Bus
+from libs.bus.connection import Bus, BusOptions
 from libs.bus.feed import begin_epoch, read_feed
 from libs.bus.provision import provision
 from libs.bus.publish import JetStreamPublisher
 from libs.contracts import subjects
 from libs.contracts.ids import PlayerId
+from tests.support.nats import NatsAddress
 from tests.support.service_process import ServiceProcess
 
 SECRET = "contract-tests-secret-of-forty-characters"
@@ -30,8 +33,6 @@ class Player:
 
     async def frame(self, within_s: float = 5.0) -> dict[str, Any]:
         """The next frame that is not a ping."""
-        import asyncio  # noqa: PLC0415
-
         async with asyncio.timeout(within_s):
             while True:
                 frame = json.loads(await self.connection.recv())
@@ -55,8 +56,6 @@ class Player:
 
     async def closed(self, within_s: float = 10.0) -> int:
         """Read until the end; the close code."""
-        import asyncio  # noqa: PLC0415
-
         async with asyncio.timeout(within_s):
             await self.connection.wait_closed()
         assert self.connection.close_code is not None
@@ -107,28 +106,61 @@ class Gateway:
         return ack.seq
 
 
+def settings(nats_url: str, **env: str) -> dict[str, str]:
+    """A gateway's environment: limits that do not stand in a test's way, unless it says otherwise."""
+    return {
+        "STARWAKE_NATS_URL": nats_url,
+        "STARWAKE_JWT_SECRET": SECRET,
+        "STARWAKE_PORT": "0",
+        "STARWAKE_COMMANDS_PER_S": "1000",
+        "STARWAKE_COMMAND_BURST": "1000",
+        "STARWAKE_DEV_SIGN_IN": "true",
+        **env,
+    }
+
+
+async def prepare_streams(bus: Bus) -> None:
+    """What the scheduler does in a whole stack."""
+    await provision(bus, 1)
+    if (await read_feed(bus)).epoch is None:
+        await begin_epoch(bus, above=0)
+
+
+@pytest.fixture(scope="session")
+async def shared_gateway(nats_server: NatsAddress, server_directory: Path) -> AsyncIterator[ServiceProcess]:
+    """One process for all tests that need no settings of their own."""
+    bus = await Bus.connect(BusOptions(url=nats_server.url, name="test"))
+    await prepare_streams(bus)
+    await bus.close()
+    process = ServiceProcess("gateway", settings(nats_server.url), server_directory)
+    await process.start()
+    try:
+        yield process
+    finally:
+        assert await process.stop() == 0
+        assert "Traceback" not in process.log(), process.log()
+
+
+@pytest.fixture
+async def gateway(shared_gateway: ServiceProcess, bus: Bus) -> AsyncIterator[Gateway]:
+    """A gateway with ordinary settings; sockets that the test leaves open are closed."""
+    async with AsyncExitStack() as sockets:
+        yield Gateway(shared_gateway, bus, sockets)
+
+
 StartGateway = Callable[..., Awaitable[Gateway]]
 
 
 @pytest.fixture
 async def start_gateway(
-    bus: Bus, service_process: Callable[..., Awaitable[ServiceProcess]]
+    bus: Bus, nats_server: NatsAddress, service_process: Callable[..., Awaitable[ServiceProcess]]
 ) -> AsyncIterator[StartGateway]:
     """Starts a gateway with settings of the test's own."""
-    await provision(bus, 1)
-    if (await read_feed(bus)).epoch is None:
-        await begin_epoch(bus, above=0)
+    await prepare_streams(bus)
     async with AsyncExitStack() as sockets:
 
-        async def start(**env: str) -> Gateway:
-            settings = {"STARWAKE_JWT_SECRET": SECRET, "STARWAKE_PORT": "0", "STARWAKE_COMMANDS_PER_S": "1000"}
-            process = await service_process("gateway", **{**settings, **env})
-            return Gateway(process, bus, sockets)
+        async def start(*, on: Bus | None = None, **env: str) -> Gateway:
+            process = await service_process("gateway", **settings(nats_server.url, **env))
+            return Gateway(process, on or bus, sockets)
 
         yield start
-
-
-@pytest.fixture
-async def gateway(start_gateway: StartGateway) -> Gateway:
-    """A gateway with ordinary settings."""
-    return await start_gateway()

@@ -39,6 +39,7 @@ class Relay:
         self._up = True
         self._held: set[asyncio.StreamWriter] = set()
         self._open: set[asyncio.StreamWriter] = set()
+        self._to_client: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
 
     @property
@@ -61,7 +62,7 @@ class Relay:
         """Change what the network does."""
         self._up = mode is not Mode.DOWN
         if mode is Mode.HOLD:
-            self._held |= self._open
+            self._held |= self._to_client
         elif mode in (Mode.DROP, Mode.DOWN):
             self._break()
 
@@ -78,6 +79,7 @@ class Relay:
             async with asyncio.timeout(CONNECT_S):
                 back, upstream = await asyncio.open_connection(self._host, self._port)
             self._open |= {writer, upstream}
+            self._to_client.add(writer)
             copies = {asyncio.create_task(self._copy(reader, upstream)), asyncio.create_task(self._copy(back, writer))}
             await asyncio.wait(copies, return_when=asyncio.FIRST_COMPLETED)
             for copy in copies:
@@ -89,8 +91,8 @@ class Relay:
             for end in (writer, upstream):
                 if end is not None:
                     end.transport.abort()
-                    self._open.discard(end)
-                    self._held.discard(end)
+                    for group in (self._open, self._to_client, self._held):
+                        group.discard(end)
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):

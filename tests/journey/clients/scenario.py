@@ -3,6 +3,7 @@
 import asyncio
 import tomllib
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Any, cast
 
 from tests.journey.clients.agents import HERE, Agent, Outcome
@@ -21,10 +22,19 @@ OPERATOR_S = 30.0
 Step = dict[str, Any]
 
 
-def scenarios() -> dict[str, list[Step]]:
-    """The table: steps by the scenario's name."""
+@dataclass(frozen=True)
+class Scenario:
+    """An entry of the table; its head says what the flags mean."""
+
+    steps: list[Step]
+    about_tokens: bool = False
+    alone: bool = False
+
+
+def scenarios() -> dict[str, Scenario]:
+    """The table, by the scenarios' names."""
     table = tomllib.loads((HERE / "scenarios.toml").read_text())
-    return {entry["name"]: entry["steps"] for entry in table["scenario"]}
+    return {one.pop("name"): Scenario(**one) for one in table["scenario"]}
 
 
 class Values:
@@ -156,9 +166,9 @@ class Play:
                 assert await self._agent.next(name, 0.05) is None
                 self._values.bind(position, await self._agent.position(name))
             case {"tokens_asked": count}:
-                assert self._tokens_asked[name] == count
+                assert self._tokens_asked[name] == count, f"{self._tokens_asked[name]} tokens were asked for"
             case {"lines": count}:
-                assert self._relays[name].connections == count
+                assert self._relays[name].connections == count, f"{self._relays[name].connections} connections"
             case _:
                 await self._expect_event(name, step)
 
@@ -174,7 +184,7 @@ class Play:
         expected = {key: value for key, value in step.items() if key != "on"}
         if "quiet" in expected:
             found = await self._next(name, QUIET_S, passing="notice")
-            assert found is None
+            assert found is None, f"not quiet: {found}"
             return
         # News of the line may come between pushes, and other news before the one that is waited for.
         found = await self._next(name, WITHIN_S, passing="notice", unless=expected.get("notice"))

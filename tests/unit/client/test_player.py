@@ -1,7 +1,6 @@
 """The client against a server that keeps to the protocol, with faults on demand."""
 
 import asyncio
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import Literal
 
@@ -24,17 +23,12 @@ from libs.client import (
     Unanswered,
     Unsendable,
 )
+from tests.support.eventually import eventually
 from tests.unit.client.universe import Frame, Universe, build
 
 GOOD, STOLEN = "good", "stolen"
 
 pytestmark = pytest.mark.usefixtures("brisk")
-
-
-async def until(condition: Callable[[], bool], within_s: float = 5) -> None:
-    async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110 - the condition is another task's, and has no event
-            await asyncio.sleep(0.005)
 
 
 async def take(player: Starwake, count: int) -> list[Push]:
@@ -167,7 +161,7 @@ async def test_a_command_that_the_server_puts_off_is_sent_again_with_its_id(univ
 async def test_commands_outstanding_over_a_break_are_sent_again_with_their_ids(universe: Universe) -> None:
     async with Starwake.connect(universe.url, token=GOOD) as player:
         waiting = asyncio.create_task(player.build_start("dock", "luna-1"))
-        await until(lambda: len(universe.commands("build.start")) == 1)
+        await eventually(lambda: len(universe.commands("build.start")) == 1)
         universe.handlers["build.start"] = lambda _: {"result": {"build": build()}}
         await universe.drop()
         assert (await waiting).kind == "dock"
@@ -179,7 +173,7 @@ async def test_a_command_given_while_the_line_is_down_goes_out_when_it_is_back(u
     async with Starwake.connect(universe.url, token=GOOD) as player:
         universe.status = HTTPStatus.SERVICE_UNAVAILABLE
         await universe.drop()
-        await until(lambda: not player.connected)
+        await eventually(lambda: not player.connected)
         waiting = asyncio.create_task(player.time())
         universe.status = None
         await waiting
@@ -289,7 +283,7 @@ async def test_notices_tell_of_the_line(universe: Universe) -> None:
 async def test_codes_that_ask_to_come_back_are_followed(universe: Universe, code: int) -> None:
     async with Starwake.connect(universe.url, token=GOOD) as player:
         await universe.close(code)
-        await until(lambda: len(universe.sockets) == 1)
+        await eventually(lambda: len(universe.sockets) == 1)
         await player.time()
 
 
@@ -297,7 +291,7 @@ async def test_codes_that_ask_to_come_back_are_followed(universe: Universe, code
 async def test_codes_that_say_stop_end_commands_and_events(universe: Universe, code: int) -> None:
     async with Starwake.connect(universe.url, token=GOOD) as player:
         waiting = asyncio.create_task(player.command("never.answered"))
-        await until(lambda: len(universe.commands("never.answered")) == 1)
+        await eventually(lambda: len(universe.commands("never.answered")) == 1)
         await universe.close(code, "enough")
         with pytest.raises(SessionEnded, match="enough") as caught:
             await waiting
@@ -312,7 +306,7 @@ async def test_codes_that_say_stop_end_commands_and_events(universe: Universe, c
 async def test_pings_are_answered(universe: Universe) -> None:
     async with Starwake.connect(universe.url, token=GOOD):
         await universe.ping()
-        await until(lambda: universe.commands("pong") == [{"command": "pong"}])
+        await eventually(lambda: universe.commands("pong") == [{"command": "pong"}])
 
 
 async def test_a_silent_line_is_given_up(universe: Universe) -> None:
@@ -321,7 +315,7 @@ async def test_a_silent_line_is_given_up(universe: Universe) -> None:
         down = await until_notice(player, Disconnected)
         assert isinstance(down, Disconnected)
         assert down.reason == "no sign of life from the server"
-        await until(lambda: len(universe.upgrades) > 1)
+        await eventually(lambda: len(universe.upgrades) > 1)
 
 
 async def test_a_token_is_renewed_before_it_expires(universe: Universe) -> None:
@@ -333,7 +327,7 @@ async def test_a_token_is_renewed_before_it_expires(universe: Universe) -> None:
         return next(given)
 
     async with Starwake.connect(universe.url, token_provider=token) as player:
-        await until(lambda: len(universe.commands("auth.refresh")) == 1)
+        await eventually(lambda: len(universe.commands("auth.refresh")) == 1)
         await player.time()
     assert universe.commands("auth.refresh")[0]["args"] == {"token": "better"}
     assert len(universe.upgrades) == 1
@@ -374,7 +368,7 @@ async def test_whoever_does_not_listen_can_still_command_and_loses_nothing(unive
 async def test_closing_ends_events_quietly_and_commands_with_an_error(universe: Universe) -> None:
     async with Starwake.connect(universe.url, token=GOOD) as player:
         waiting = asyncio.create_task(player.command("never.answered"))
-        await until(lambda: len(universe.commands("never.answered")) == 1)
+        await eventually(lambda: len(universe.commands("never.answered")) == 1)
     with pytest.raises(SessionClosed):
         await waiting
     assert [push async for push in player.events()] == []

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 
-from tests.browser.cockpit import Cockpit
+from tests.browser.cockpit import WAIT_MS, Cockpit
 from tests.support.chromium import chromium_program
 from tests.support.players import unique_player
 from tests.support.stack import Stack
@@ -15,6 +15,7 @@ from tests.support.stack import Stack
 @pytest.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """A headless Chromium, shared by the run; each test opens contexts of its own."""
+    expect.set_options(timeout=WAIT_MS)
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(
             executable_path=chromium_program(),
@@ -50,7 +51,8 @@ class Cockpits:
 
         Args:
             player: a new one by default.
-            width: in CSS pixels, as `height`.
+            width: in CSS pixels.
+            height: in CSS pixels.
             light: whether the player's system asks for a light scheme.
             reduced_motion: whether it asks for less motion.
             phone: whether it has a touch screen and twice the pixels.

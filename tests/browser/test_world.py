@@ -1,0 +1,58 @@
+"""What the universe does to the page: dragons, and very many builds."""
+
+import re
+
+from playwright.async_api import expect
+
+from tests.browser.conftest import Cockpits
+from tests.browser.world import announce_dragons, operator, order_everywhere
+from tests.support.stack import Stack
+
+MANY = 200
+
+
+async def test_dragons_reach_everybody_with_a_countdown_and_then_arrive(cockpits: Cockpits, stack: Stack) -> None:
+    desk = await cockpits.open()
+    phone = await cockpits.open(width=390, height=844, phone=True, light=True)
+    async with operator(stack) as bus:
+        await announce_dragons(bus, in_s=12)
+    for cockpit in (desk, phone):
+        banner = cockpit.page.get_by_role("region", name="Warnings")
+        await expect(banner).to_contain_text("Space dragons inbound")
+        await expect(banner.get_by_role("timer").first).to_have_text(re.compile(r"^(0:)?\d+(\.\d)?$"))
+        await expect(cockpit.page.locator("#map .flight .trail.core").first).to_have_attribute("d", re.compile("^M"))
+    await expect(desk.page.locator("#assertive")).to_contain_text("Space dragons are inbound")
+    await desk.picture("dragons")
+    await phone.picture("dragons-phone-light")
+    await expect(desk.page.get_by_role("region", name="Warnings")).to_contain_text("The space dragons are here")
+    await desk.page.get_by_role("button", name="Dismiss").first.click()
+    await expect(desk.told("The space dragons are here.")).not_to_have_count(0)
+
+
+async def test_two_hundred_builds_are_a_list_that_stays_quick(cockpits: Cockpits, stack: Stack) -> None:
+    cockpit = await cockpits.open()
+    async with operator(stack) as bus:
+        await order_everywhere(bus, cockpit.player, "observatory", MANY)
+    await expect(cockpit.builds).to_have_count(MANY)
+    await expect(cockpit.page.get_by_role("button", name="List")).to_have_attribute("aria-pressed", "true")
+    await expect(cockpit.page.locator("#list-body tr").first).to_contain_text("Observatory")
+    await expect(cockpit.page.locator("#under-way-title")).to_have_text(f"Under way · {MANY}")
+    frames = await cockpit.page.evaluate(
+        """async () => {
+            const begun = performance.now();
+            let frames = 0;
+            while (performance.now() - begun < 2000) {
+                await new Promise(requestAnimationFrame);
+                frames += 1;
+            }
+            return frames;
+        }"""
+    )
+    assert frames >= 10, "the page came to a stop"
+    await cockpit.picture("two-hundred-list")
+    await cockpit.page.get_by_role("button", name="Map").click()
+    await expect(cockpit.page.locator("#map .site.building")).to_have_count(MANY)
+    await cockpit.picture("two-hundred-map")
+    await cockpit.page.get_by_role("button", name="List").click()
+    await expect(cockpit.builds).to_have_count(0, timeout=90_000)
+    await expect(cockpit.page.locator("#feed .entry.done")).not_to_have_count(0)

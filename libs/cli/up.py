@@ -183,13 +183,17 @@ class Up:
 
 async def _all(*work: Coroutine[Any, Any, None]) -> None:
     """Wait for all; where one fails the others are cancelled, and the first failure is raised."""
+    first: BaseException | None = None
     try:
         async with asyncio.TaskGroup() as group:
             for each in work:
                 group.create_task(each)
     except* EmbeddedError as failures:
-        # One part's failure often brings the next one's: the first is the one to tell.
-        raise failures.exceptions[0] from None
+        # One part's failure often brings the next one's: the first is the one to tell. (Raised in here, it would
+        # be wrapped in a group again.)
+        first = failures.exceptions[0]
+    if first is not None:
+        raise first
 
 
 def _check_ports(options: UpOptions) -> None:

@@ -106,7 +106,10 @@ class Keeper:
             EmbeddedError: it cannot be started at all.
         """
         began = time.monotonic()
-        child = await self._launch()
+        try:
+            child = await self._launch()
+        except OSError as error:
+            raise PartFailedError(f"{self.part.name} cannot be started: {error}") from error
         if not await self._until_it_serves(child):
             why = "did not become healthy in time" if child.exit_code is None else f"ended ({_words(child.exit_code)})"
             raise PartFailedError(f"{self.part.name} {why}; the end of {child.launch.log}:\n{tail(child.launch.log)}")

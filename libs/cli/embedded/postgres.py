@@ -8,10 +8,11 @@ own (user_namespaces(7)), in which root's files belong to somebody who is not ro
 import asyncio
 import importlib.util
 import os
+import pwd
 import shutil
 import signal
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -26,7 +27,8 @@ DATABASE = "starwake"
 _NEWEST: Final = "18"
 _BINARIES: Final = {"18": "pginstall18", "16": "pginstall"}
 _NOBODY: Final = Account(uid=65534, gid=65534)
-_NAMESPACE: Final = ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--")
+# `nobody` everywhere: `initdb` looks its user's name up.
+_NAMESPACE: Final = ("unshare", "--user", "--map-user=65534", "--map-group=65534", "--")
 _INITDB_SECONDS = 60.0
 # The caller's own directory may be closed to the user that Postgres runs as.
 _ROOT = Path("/")
@@ -124,13 +126,14 @@ class PostgresServer:
         if standing.account:
             for path in (fresh, password_file):
                 os.chown(path, standing.account.uid, standing.account.gid)
+        creator = _creator(standing)
         command = (
-            *(*standing.prefix, str(programs / "initdb"), "-D", str(fresh), "-U", USER, "-E", "UTF8"),
+            *(*creator.prefix, str(programs / "initdb"), "-D", str(fresh), "-U", USER, "-E", "UTF8"),
             *("--auth=scram-sha-256", f"--pwfile={password_file}", "--locale-provider=builtin", "--locale=C.UTF-8"),
             *(() if self.durable else ("--no-sync",)),
         )
         try:
-            await _run(command, standing, self.log)
+            await _run(command, creator, self.log)
         finally:
             password_file.unlink(missing_ok=True)
         if self.directory.exists():
@@ -197,6 +200,16 @@ def _readable_by_others(programs: Path) -> bool:
 def _environment() -> dict[str, str]:
     # Nothing of the caller's: PG* variables and locales would change what these programs do.
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
+
+
+def _creator(standing: Standing) -> Standing:
+    """Who runs `initdb`, which insists on a user with a name, as containers' users often have none."""
+    uid = standing.account.uid if standing.account else os.geteuid()
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return replace(standing, prefix=_NAMESPACE)
+    return standing
 
 
 async def _run(command: tuple[str, ...], standing: Standing, log: Path) -> None:

@@ -115,7 +115,8 @@ class Keeper:
                 self._hold.put_back(held, self._clock.now() + _EARLY_PAUSE_S)
                 self._wake.set()
         await self._completer.tell(outcome)
-        faults.reach(faults.BEFORE_ACK)
+        if outcome.completed:
+            faults.reach(faults.BEFORE_ACK)
         for held in batch:
             if held.key in outcome.early or held.key in outcome.dropped:
                 continue

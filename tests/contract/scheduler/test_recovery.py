@@ -41,7 +41,8 @@ async def test_killed_at_any_step_of_a_completion_the_next_one_finishes_it_exact
     await universe.completed(*builds)
     await universe.outbox_empty()
     await _told_once_in_order(universe, *builds)
-    await eventually(universe.no_alarm_waits, within_s=45)
+    if point == faults.BEFORE_ACK:  # redelivered once the server has given up waiting for the dead one
+        await eventually(universe.no_alarm_waits, within_s=45)
 
 
 async def test_several_schedulers_share_a_herd_and_killing_one_loses_and_doubles_nothing(

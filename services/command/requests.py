@@ -17,6 +17,8 @@ from services.command.game import Order
 FINGERPRINT_BYTES: Final = 16
 # W3C Trace Context, 3.2.2
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")
+_ESCAPED_NUL: Final = b"\\u0000"
+_NUL: Final = "the character U+0000 cannot be stored"
 _any_decoder = msgspec.json.Decoder()
 _canonical_encoder = msgspec.json.Encoder(order="deterministic")
 
@@ -54,6 +56,8 @@ class OrderParser:
             raise Refusal(ErrorCode.BAD_REQUEST, "an order needs an id of 1 to 64 characters")
         refuse_nul(command.id)
         args = decode_args(decoder, command)
+        if _ESCAPED_NUL in bytes(command.args):  # JSON has no other way to write it
+            raise Refusal(ErrorCode.BAD_REQUEST, _NUL)
         try:
             mark = fingerprint(command.args)
         except (msgspec.DecodeError, RecursionError) as error:  # fields that no order reads, nested beyond measure
@@ -115,7 +119,7 @@ def refuse_nul(text: str) -> None:
         Refusal: bad_request.
     """
     if "\0" in text:
-        raise Refusal(ErrorCode.BAD_REQUEST, "the character U+0000 cannot be stored")
+        raise Refusal(ErrorCode.BAD_REQUEST, _NUL)
 
 
 def acceptable_trace(traceparent: str | None) -> str | None:

@@ -113,4 +113,4 @@ class Cockpit:
     async def picture(self, name: str) -> None:
         """A screenshot among the run's artifacts."""
         ARTIFACTS.mkdir(exist_ok=True)
-        await self.page.screenshot(path=ARTIFACTS / f"{name}.png")
+        await self.page.screenshot(animations="disabled", path=ARTIFACTS / f"{name}.png")

@@ -22,6 +22,7 @@ const PAGE = 500; // the most that the server lists at once
 const STANDING_PAGES = 6; // what stands is drawn as marks and counts: the newest 3000 will do
 const SAMPLE_MS = 15_000;
 const JOURNAL_MS = 1000;
+const FRAME_MS = 12; // not an animation frame on purpose: a hidden page has none, and its title must go on
 
 export class Bridge {
   /** @type {State} */
@@ -296,10 +297,10 @@ export class Bridge {
   #show() {
     if (this.#rendering || this.#left) return;
     this.#rendering = true;
-    queueMicrotask(() => setTimeout(() => {
+    setTimeout(() => {
       this.#rendering = false;
       if (!this.#left) this.views.render(this.#state, this.live);
-    }));
+    }, FRAME_MS);
   }
 
   show() {

@@ -50,9 +50,10 @@ export class BuildRow {
     this.title.replaceChildren(html("span", { class: "kind-name" }, titleOf(build.kind)), html("span", { class: "at" }, siteNamed(build.site).title));
     set(this.bar, "aria-label", `${titleOf(build.kind)} at ${siteNamed(build.site).title}`);
     this.speedable = canSpeedUp(build);
-    this.waiting = order?.phase === "sent";
+    this.waiting = order?.phase === "sent" || build.state !== "building";
+    this.element.classList.toggle("over", build.state === "completed");
     const verb = order?.action === "cancel" ? "Calling it off" : "Asking for more hands";
-    say(this.words, order?.phase === "refused" ? (order.words ?? "") : this.waiting ? `${verb}${live ? "…" : ": goes out when the line is back."}` : "");
+    say(this.words, order?.phase === "refused" ? (order.words ?? "") : order ? `${verb}${live ? "…" : ": goes out when the line is back."}` : "");
     this.words.classList.toggle("refused", order?.phase === "refused");
     this.#show();
   }
@@ -60,14 +61,16 @@ export class BuildRow {
   /** @param {number} now @returns {number} */
   draw(now) {
     const due = Date.parse(this.#build.due_at);
-    const part = progress(this.#build, now);
+    const over = this.#build.state !== "building";
+    const part = this.#build.state === "completed" ? 1 : progress(this.#build, now);
     const { text, holdsMs } = countdown(due - now);
-    say(this.count, text);
+    say(this.count, over ? (this.#build.state === "completed" ? "complete" : "called off") : text);
     say(this.due, `due ${localMinute(due, now)}`);
     this.bar.style.setProperty("--part", part.toFixed(5));
     set(this.bar, "aria-valuenow", Math.floor(part * 100));
     set(this.bar, "aria-valuetext", `${leftInWords(due - now)} left`);
     const stepMs = (due - Date.parse(this.#build.started_at)) / 1200; // a bar of 300 pixels, a quarter of one at a time
+    if (over) return Infinity;
     return part >= 1 ? holdsMs : Math.min(holdsMs, Math.max(16, stepMs));
   }
 

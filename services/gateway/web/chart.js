@@ -20,7 +20,7 @@ export const ORBITS = [92, 168, 236, 290, 356, 420, 462, 490];
 export const RING_GAP = 9;
 
 const LONGEST_FLIGHT_MS = 30 * 3600 * 1000; // dragons further away than this wait at the rim
-const FLIGHT_UNIT_MS = 45_000; // where the flight's scale turns from linear to logarithmic
+const FLIGHT_UNIT_MS = 5_000; // where the flight's scale turns from linear to logarithmic
 
 /** @param {number} radius @param {number} bearing @returns {Point} */
 export function polar(radius, bearing) {

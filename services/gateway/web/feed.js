@@ -69,6 +69,10 @@ export class Feed {
     if (text) say(text, sentence(entry, this).text);
   }
 
+  clearToasts() {
+    this.toasts.replaceChildren();
+  }
+
   /** A toast for what matters, where the feed would not show it. @param {Entry} entry */
   toast(entry) {
     const { mark, text } = sentence(entry, this);

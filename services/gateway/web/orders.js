@@ -12,6 +12,7 @@
  * @property {Hands} hands
  * @property {(kind: string, site: string) => void} start
  * @property {(text: string) => void} announce
+ * @property {() => void} refresh
  * @property {AbortSignal} signal Ends the listening.
  */
 
@@ -36,12 +37,15 @@ export class Orders {
     this.about = byId("site-about", HTMLElement);
     this.stands = byId("site-stands", HTMLElement);
     this.here = byId("site-builds", HTMLElement);
-    this.barred = byId("site-barred", HTMLElement);
+    this.now = byId("site-now", HTMLElement);
+    this.free = byId("site-free", HTMLElement);
+    this.rule = byId("site-rule", HTMLElement);
     this.queue = byId("site-queue", HTMLElement);
     this.kinds = byId("kinds", HTMLElement);
     this.others = byId("under-way", HTMLElement);
     this.othersTitle = byId("under-way-title", HTMLElement);
     this.empty = byId("under-way-empty", HTMLElement);
+    this.others.addEventListener("pointerleave", () => page.refresh(), { signal: page.signal });
     this.choice.addEventListener("change", () => page.hands.select(this.choice.value), { signal: page.signal });
     page.ticker.add((now) => Math.min(Infinity, ...Array.from(this.#rows.values(), (row) => row.draw(now))));
   }
@@ -55,7 +59,6 @@ export class Orders {
     this.#choose([...sites.keys()], selected);
     this.#site(sites, selected);
     this.#kinds(state, selected, selected ? sites.get(selected) : undefined, live);
-    for (const id of this.#rows.keys()) if (state.builds.get(id)?.state !== "building") this.#rows.delete(id);
     const now = this.page.ticker.now();
     const draw = (/** @type {Build} */ build) => {
       const row = this.#row(build);
@@ -66,10 +69,25 @@ export class Orders {
     const make = (/** @type {Build} */ build) => this.#row(build).element;
     reconcile(this.here, builds.filter(({ site }) => site === selected), key, make, (_, build) => draw(build));
     const others = builds.filter(({ site }) => site !== selected);
-    reconcile(this.others, others, key, make, (_, build) => draw(build));
+    const shown = this.#held(state, others);
+    reconcile(this.others, shown, key, make, (_, build) => draw(build));
+    const rows = new Set([...builds, ...shown].map(key));
+    for (const id of this.#rows.keys()) if (!rows.has(id)) this.#rows.delete(id);
     say(this.othersTitle, others.length === 0 ? "Under way" : `Under way${selected && this.here.childElementCount ? " elsewhere" : ""} · ${others.length}`);
     set(this.empty, "hidden", others.length > 0);
     say(this.empty, state.loaded ? (builds.length > 0 ? "Nothing anywhere else." : "All crews are resting.") : "Listening for news…");
+  }
+
+  /**
+   * While the player points into the list, nothing in it moves: what is done stays, marked, and what is new comes last.
+   *
+   * @param {State} state @param {Build[]} builds
+   */
+  #held(state, builds) {
+    if (!this.others.matches(":hover, :focus-within")) return builds;
+    const before = Array.from(this.others.children, (row) => state.builds.get(row.getAttribute("data-key") ?? "")).filter((build) => build !== undefined);
+    const kept = new Set(before);
+    return [...before, ...builds.filter((build) => !kept.has(build))];
   }
 
   /** @param {Build} build */
@@ -101,9 +119,9 @@ export class Orders {
   /** @param {State} state @param {string | null} site @param {SiteState | undefined} here @param {boolean} live */
   #kinds(state, site, here, live) {
     set(this.kinds, "hidden", site === null);
-    const taken = Boolean(here?.order ?? here?.building);
-    set(this.barred, "hidden", !taken);
-    say(this.barred, taken ? "One thing is built here at a time: what you order now waits its turn." : "");
+    for (const part of [this.now, this.rule]) set(part, "hidden", site === null); // always there, so that no button moves
+    set(this.free, "hidden", Boolean(here?.building));
+    say(this.free, here?.order ? "Your order is on its way." : "Free. Choose what to build here.");
     this.#queue(here);
     if (site === null) return;
     const groups = new Map();

@@ -19,6 +19,18 @@ import { sitesWith } from "./sites.js";
 const MANY_SITES = 40; // more of them are read better as a list
 const NARROW = matchMedia("(max-width: 760px)");
 
+/**
+ * Changes a panel's contents so that what the player points at stays where it is.
+ *
+ * @param {Element | null} panel @param {() => void} change
+ */
+function steady(panel, change) {
+  const held = panel?.querySelector("button:hover") ?? (panel?.contains(document.activeElement) ? document.activeElement : null);
+  const before = held?.getBoundingClientRect().top ?? 0;
+  change();
+  if (panel && held?.isConnected) panel.scrollTop += held.getBoundingClientRect().top - before;
+}
+
 export class Views {
   /** @type {string | null} */
   #selected = null;
@@ -43,7 +55,7 @@ export class Views {
     this.horizon = new Horizon(byId("horizon", HTMLElement), { ticker, select, titleOf });
     this.dragons = new DragonWatch(this.map.layers.flights, byId("dragons", HTMLElement), { ticker, dismiss: bridge.dismiss });
     this.feed = new Feed(byId("feed", HTMLElement), byId("toasts", HTMLElement), { ticker, titleOf, open: () => this.open("transmissions") });
-    this.orders = new Orders({ ticker, start: bridge.start, announce, signal: this.#ending.signal,
+    this.orders = new Orders({ ticker, start: bridge.start, announce, refresh: () => bridge.show(), signal: this.#ending.signal,
       hands: { cancel: bridge.cancel, speedUp: bridge.speedUp, withdraw: bridge.withdraw, select, titleOf, canSpeedUp: bridge.canSpeedUp } });
     this.line = new Line(bridge.line, { ticker, clock: bridge.clock, announce });
     set(byId("bridge", HTMLElement), "hidden", false);
@@ -87,7 +99,10 @@ export class Views {
     this.#panel = panel;
     document.body.dataset.panel = panel;
     for (const tab of document.querySelectorAll("#tabs button")) set(tab, "aria-expanded", String(tab.getAttribute("data-panel") === panel));
-    if (panel === "transmissions") this.#read(0);
+    if (panel === "transmissions") {
+      this.#read(0);
+      this.feed.clearToasts();
+    }
   }
 
   /** @param {"map" | "list"} mode */
@@ -131,7 +146,7 @@ export class Views {
     if (mode === "map") this.map.render(state, this.#selected);
     this.horizon.render(state);
     this.dragons.render(state);
-    this.orders.render(state, this.#selected, live);
+    steady(byId("orders", HTMLElement).querySelector(".panel-body"), () => this.orders.render(state, this.#selected, live));
     this.feed.render(state);
     set(byId("feed-empty", HTMLElement), "hidden", state.entries.length > 0);
     this.bridge.ticker.wake();

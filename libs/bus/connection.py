@@ -52,7 +52,7 @@ class Bus:
 
     async def _open(self, timeout_s: float) -> None:
         options = self._options
-        connecting = self._client.connect(
+        attempts = self._client.connect(
             options.servers,
             name=options.name,
             error_cb=self._troubles.from_client,
@@ -71,13 +71,20 @@ class Bus:
             nkeys_seed=options.nkey_seed_file,
             inbox_prefix=options.inbox_prefix,
         )
+        connecting = asyncio.create_task(attempts)
         try:
-            async with asyncio.timeout(timeout_s):
-                await connecting
-        except TimeoutError:
+            await asyncio.wait({connecting}, timeout=timeout_s)
+        finally:
+            # Again and again: within nats-py's loop a cancellation may get lost (`wait_for` of Python 3.11 prefers a
+            # result that comes at the same moment).
+            while not connecting.done():
+                connecting.cancel()
+                await asyncio.wait({connecting}, timeout=0.05)
+        if connecting.cancelled():
             await self._client.close()
             why = self._troubles.last or "no answer"
-            raise BusUnavailable(f"no connection to {options!r} within {timeout_s:g} s: {why}") from None
+            raise BusUnavailable(f"no connection to {options!r} within {timeout_s:g} s: {why}")
+        connecting.result()
         # Not earlier: nats-py forgets all subscriptions at each failed attempt of the first connection.
         self._inbox = Subscription(self._client, self._replies.prefix + "*", "", self._replies.deliver)
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 from nats import errors as nats_errors
-from nats.aio.client import Client
+from nats.aio.client import Client, Srv
 
 from libs.bus.wire_parser import Handler, WireParser, WireSubscription
 from libs.bus.wire_transport import WireTransport
@@ -66,6 +66,7 @@ class WireClient(Client):
         self._out_bytes = 0
         self._below: asyncio.Transport | None = None
         self._flushes: list[asyncio.Future[bool]] = []
+        self._finished = False
 
     # --- out -------------------------------------------------------------------------------------------------------
 
@@ -165,6 +166,18 @@ class WireClient(Client):
             return msgspec.json.decode(text, type=dict[str, Any])
         except msgspec.DecodeError as error:
             raise nats_errors.ProtocolError from error
+
+    async def close(self) -> None:
+        """End the connection, and all attempts to make another one, for good."""
+        self._finished = True
+        await super().close()
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        if self._finished:
+            # The cancellation of nats-py's reconnect may get lost (`wait_for` of Python 3.11 prefers a result that comes
+            # at the same moment); without this it would go on for ever.
+            raise asyncio.CancelledError
+        await super()._connect_to_server(s)
 
     async def _process_connect_init(self) -> None:
         for task in (self._reading_task, self._ping_interval_task, self._flusher_task):

@@ -271,6 +271,18 @@ async def test_a_url_of_another_kind_is_refused() -> None:
         await Bus.connect(BusOptions(url="http://127.0.0.1:4222"))
 
 
+async def test_closing_while_the_server_is_away_ends_the_attempts_to_reconnect(
+    fresh_nats: LocalNats, own_bus: Bus
+) -> None:
+    await fresh_nats.kill()
+    await eventually(lambda: not own_bus.connected)
+    before = asyncio.all_tasks()
+    await own_bus.close()
+    await fresh_nats.start()
+    await eventually(lambda: not [task for task in before if "nats" in repr(task.get_coro()) and not task.done()])
+    assert not own_bus.connected
+
+
 async def test_closing_lets_out_what_was_published(nats_server: NatsAddress, bus: Bus) -> None:
     subject = f"test.{unique_player()}"
     heard: list[bytes] = []

@@ -174,7 +174,7 @@ class WireClient(Client):
 
     async def _connect_to_server(self, s: Srv) -> None:
         if self._finished:
-            # The cancellation of nats-py's reconnect may get lost (`wait_for` of Python 3.11 prefers a result that comes
+            # Cancelling nats-py's reconnect may come to nothing (`wait_for` of Python 3.11 prefers a result that comes
             # at the same moment); without this it would go on for ever.
             raise asyncio.CancelledError
         await super()._connect_to_server(s)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from libs.client.errors import NotAuthenticated, SessionEnded, SessionError
 from libs.client.frames import Bye
+from libs.contracts.frames import Position
 from libs.contracts.reasons import CloseCode
 
 SHORTEST_S = 0.5
@@ -30,6 +31,7 @@ class Backoff:
     def __init__(self, dice: Dice) -> None:
         self._dice = dice
         self._failures = 0
+        self._resynced_at: Position | None = None
 
     def delay_s(self, *, punished: bool = False) -> float:
         """Seconds until the next try; counts a failure."""
@@ -44,12 +46,16 @@ class Backoff:
         if seconds >= STEADY_S:
             self._failures = 0
 
-    def after_resync(self) -> float:
-        """Seconds to wait after this side hung up to resume: none, unless it came to that just before."""
-        if self._failures:
-            return self.delay_s()
-        self._failures += 1
-        return 0.0
+    def after_resync(self, position: Position | None) -> float:
+        """Seconds to wait after this side hung up to resume from `position`.
+
+        None the first time; later ones are spread, but grow only where the one before brought nothing on.
+        """
+        progress, self._resynced_at = position != self._resynced_at, position
+        if not self._failures:
+            self._failures = 1
+            return 0.0
+        return self._dice(SHORTEST_S, FIRST_CEILING_S) if progress else self.delay_s()
 
     def after_close(self, code: int | None, bye: Bye | None) -> float:
         """Seconds to wait after a close that asks to come back. The server's own wish counts, it is spread already."""

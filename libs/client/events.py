@@ -51,7 +51,7 @@ class Events:
             raise StopAsyncIteration
         self._in_hand = entry
         if isinstance(entry.item, Push):
-            self._line.perform(self._line.protocol.consumed())
+            self._line.consumed()
         return entry.item
 
 

@@ -212,6 +212,10 @@ class Line:
         else:
             self._wire.hang_up(effect.reason, polite=effect.polite)
 
+    def consumed(self) -> None:
+        """A push was taken from the inbox."""
+        self.perform(self.protocol.consumed(self._loop.time()))
+
     def _wake(self) -> None:
         self.perform(self.protocol.timer(self._loop.time()))
 

@@ -98,6 +98,10 @@ class Outstanding:
         """All that wait."""
         return list(self._waiting)
 
+    def idle(self, now: float) -> bool:
+        """Whether no answer is under way."""
+        return all(one.ready_at <= now or not one.tries for one in self._waiting.values())
+
     def welcomed(self, limits: Limits, now: float) -> None:
         """A session stands: everything unanswered is to be sent again, at this gateway's pace."""
         self._limits = limits

@@ -39,6 +39,7 @@ from libs.client.frames import (
 )
 from libs.client.outstanding import Outstanding
 from libs.client.renewal import Renewal
+from libs.client.room import Room
 from libs.client.values import Connected, Disconnected, Missed, Push
 from libs.contracts.frames import Position
 
@@ -94,9 +95,7 @@ class Protocol:
         self._backoff = Backoff(dice)
         self._auth = auth
         self._renewal = Renewal(possible=renews)
-        self._capacity = capacity
-        self._queued = 0
-        self._lagging = False
+        self._room = Room(capacity)
         self._hung_up: Hangup | None = None
         self._bye: Bye | None = None
         self._live_since: float | None = None
@@ -148,7 +147,7 @@ class Protocol:
             return self.stop(error)
         if self._hung_up is not None and self._hung_up.polite:
             # What was missed waits on the server, so there is no reason to wait, unless this goes on and on.
-            return self._go_down(None, self._hung_up.reason, self._backoff.after_resync())
+            return self._go_down(None, self._hung_up.reason, self._backoff.after_resync(self.position))
         if self._hung_up is not None:
             reason = self._hung_up.reason
         return self._go_down(code, reason or "connection lost", self._backoff.after_close(code, bye))
@@ -167,7 +166,7 @@ class Protocol:
 
     def _reset(self, phase: Phase) -> None:
         self.phase = phase
-        self._lagging = False
+        self._room.connect()
         self._hung_up = None
         self._live_since = self._silent_at = None
         self._renewal.stop()
@@ -221,22 +220,20 @@ class Protocol:
         return effects + self._send_due(now)
 
     def _pushed(self, frame: PushFrame) -> list[Effect]:
-        if self.phase is not Phase.LIVE or self._lagging:
+        if self.phase is not Phase.LIVE or self._room.lagging:
             return []
         verdict = self._cursor.judge(frame)
         if verdict is Verdict.SEEN:
             return []
         if verdict is Verdict.HOLE:
             return self._resynchronise("a push is missing")
-        if self._queued >= self._capacity:
-            self._lagging = True
+        if not self._room.take():
             return []
         effects: list[Effect] = []
         if verdict is Verdict.LOSS:
             effects.append(self._missed("a push is missing, and the server does not have it any more"))
         replayed = self._cursor.is_replay(frame)
         self._cursor.advance(frame)
-        self._queued += 1
         push = Push(
             event=frame.event,
             at=frame.at,
@@ -257,7 +254,7 @@ class Protocol:
     def _hang_up(self, hangup: Hangup) -> list[Effect]:
         self.phase = Phase.HANGING_UP
         self._hung_up = hangup
-        self._silent_at = None
+        self._silent_at = self._room.resume_at = None
         self._renewal.stop()
         return [hangup]
 
@@ -272,7 +269,7 @@ class Protocol:
         server_time = moment_of(reply.result.get("server_time"))
         if asked_at is not None and server_time is not None:
             self.clock.asked(server_time, asked_at, now)
-        return [Answered(reply.id, reply.result), *self._send_due(now)]
+        return [Answered(reply.id, reply.result), *self._fetch_left_out(now), *self._send_due(now)]
 
     def _refused(self, frame: ErrorFrame, now: float) -> list[Effect]:
         if frame.id is None:
@@ -292,13 +289,13 @@ class Protocol:
             return []
         if not self._outstanding.remove(frame.id):
             return []
-        return [Failed(frame.id, error), *self._send_due(now)]
+        return [Failed(frame.id, error), *self._fetch_left_out(now), *self._send_due(now)]
 
     def _pinged(self, ping: Ping, now: float) -> list[Effect]:
         if ping.server_time is not None:
             self.clock.heard(ping.server_time, now)
         effects: list[Effect] = [Send(encode_command(None, "pong"))]
-        if self.phase is Phase.LIVE and not self._lagging and self._cursor.pinged(ping) is Verdict.HOLE:
+        if self.phase is Phase.LIVE and not self._room.lagging and self._cursor.pinged(ping) is Verdict.HOLE:
             effects += self._resynchronise("pushes are missing")
         return effects
 
@@ -336,14 +333,13 @@ class Protocol:
 
     # -- the listener's pace ---------------------------------------------------------------------------------------
 
-    def consumed(self) -> list[Effect]:
-        """A push that was delivered has been handled.
+    def consumed(self, now: float) -> list[Effect]:
+        """A push that was delivered has been handled."""
+        self._room.handled(now)
+        return self._fetch_left_out(now)
 
-        Pushes beyond the capacity stay with the server; once three quarters of what waited are handled, a resume
-        brings them. Commands work all the while.
-        """
-        self._queued -= 1
-        if self.phase is Phase.LIVE and self._lagging and self._queued <= self._capacity // 4:
+    def _fetch_left_out(self, now: float) -> list[Effect]:
+        if self.phase is Phase.LIVE and self._room.due(now, idle=self._outstanding.idle(now)):
             return self._resynchronise("fetching what was left with the server")
         return []
 
@@ -374,7 +370,7 @@ class Protocol:
 
     def wakeup(self, now: float) -> float | None:
         """When `timer` wants to be called (monotonic seconds), None while there is nothing to wait for."""
-        moments = [self._silent_at, self._renewal.at]
+        moments = [self._silent_at, self._renewal.at, self._room.resume_at]
         if self.phase is Phase.LIVE:
             moments.append(self._outstanding.wakeup(now))
         return min((moment for moment in moments if moment is not None), default=None)
@@ -383,7 +379,7 @@ class Protocol:
         """The time of `wakeup` has come."""
         if self._silent_at is not None and now >= self._silent_at:
             return self._hang_up(Hangup("no sign of life from the server", polite=False))
-        effects = self._send_due(now)
+        effects = self._fetch_left_out(now) + self._send_due(now)
         if self._renewal.due(now):
             effects.append(FetchToken())
         return effects

@@ -132,7 +132,7 @@ class ExactlyOnce(RuleBasedStateMachine):
     def handle(self) -> None:
         push = self.waiting.pop(0)
         self.handled[push.feed].append(push.seq)
-        self.take(self.protocol.consumed())
+        self.take(self.protocol.consumed(self.now))
 
     @invariant()
     def the_inbox_is_bounded(self) -> None:

@@ -215,10 +215,37 @@ class TestAFullInbox:
             assert seqs(one.received(push(seq, seq - 1), 1)) == [seq]
         assert one.received(push(15, 14), 1) == []
         assert one.received(push(16, 15), 1) == []
-        assert [one.consumed() for _ in range(2)] == [[], []]
-        assert one.consumed() == [Hangup("fetching what was left with the server", polite=True)]
+        assert [one.consumed(1) for _ in range(2)] == [[], []]
+        assert one.consumed(1) == [Hangup("fetching what was left with the server", polite=True)]
         assert one.position is not None
         assert one.position.seq == 14
+
+    def test_answers_under_way_put_the_resume_off_but_not_for_long(self) -> None:
+        fetch = Hangup("fetching what was left with the server", polite=True)
+        for answered in (True, False):
+            one = live(capacity=1)
+            one.received(push(11, 10), 1)
+            one.received(push(12, 11), 1)
+            one.command("a", "x.y", None, 1)
+            assert one.consumed(1) == []
+            if answered:
+                reply = '{"type":"reply","id":"a","command":"x.y","result":{}}'
+                assert one.received(reply, 1.5) == [Answered("a", {}), fetch]
+            else:
+                assert one.wakeup(1) == 3
+                assert one.timer(3) == [fetch]
+
+    def test_fetching_again_and_again_does_not_slow_down_while_it_gets_on(self) -> None:
+        one = live(capacity=1, dice=lambda _, high: high)
+        waits: list[Effect] = []
+        for seq in range(11, 31):
+            one.received(push(seq, seq - 1), 1)
+            one.received(push(seq + 1, seq), 1)
+            one.consumed(1)
+            waits.append(one.disconnected(1000, "", 1)[-1])
+            one.opened("t", 1)
+            one.received(hello(seq=40, recovered=True), 1)
+        assert waits == [Reopen(0.0), *[Reopen(2.0)] * 19]
 
     def test_pings_do_not_move_the_positions_time_while_pushes_are_left_out(self) -> None:
         one = live(capacity=1)

@@ -109,6 +109,131 @@ def token(
     typer.echo(make_token(player, _duration(ttl), data))
 
 
+@app.command(rich_help_panel="Players")
+def play(
+    *,
+    player: Annotated[str, typer.Option(help="Who plays.")] = "captain",
+    url: Annotated[str | None, typer.Option(envvar="STARWAKE_URL", help="The page; else the running stack's.")] = None,
+    token: Annotated[str | None, typer.Option(envvar="STARWAKE_TOKEN", help="A token, instead of signing in.")] = None,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Play in the terminal: orders, progress bars, pushes as they come."""
+    from libs.cli.play import play as play_in_terminal  # noqa: PLC0415
+    from libs.cli.sign_in import address_of, token_provider  # noqa: PLC0415
+
+    address = url or address_of(data)
+    provide = token_provider(address, player, data, token=token, own_stack=url is None)
+    raise typer.Exit(_await(play_in_terminal(address, provide, player)))
+
+
+@app.command(rich_help_panel="Operations")
+def announce(  # noqa: PLR0913 - one an option
+    event: Annotated[str, typer.Argument(help="Its dotted lower-case name, e.g. dragons.inbound.")],
+    *,
+    player: Annotated[str | None, typer.Option(help="To this player alone.")] = None,
+    everybody: Annotated[bool, typer.Option("--all", help="To everybody.")] = False,
+    at: Annotated[str | None, typer.Option(help="When: 'in 25h' or RFC 3339; now by default.")] = None,
+    warn: Annotated[str | None, typer.Option(help="Warnings ahead of it, e.g. 25h,1h,5m.")] = None,
+    then: Annotated[
+        str | None, typer.Option(help="What is pushed at the time, after warnings; x.arrived after x.inbound.")
+    ] = None,
+    payload: Annotated[str | None, typer.Option(help="A JSON object that players get with it.")] = None,
+    command_id: Annotated[
+        str | None, typer.Option("--id", help="Makes it safe to repeat: the same id is carried out once.")
+    ] = None,
+    as_json: AsJson = False,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Announce a world event to a player or to all, now or later, with warnings ahead."""
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    from libs.cli import announce as work  # noqa: PLC0415
+
+    request = work.make_announcement(
+        event,
+        player=player,
+        everybody=everybody,
+        at=at,
+        warn=warn,
+        then=then,
+        payload=payload,
+        command_id=command_id,
+        now=datetime.now(UTC),
+    )
+    answer = _await(work.announce(request, data))
+    _print_json(answer) if as_json else typer.echo("\n".join(work.described(answer)))
+
+
+@app.command(rich_help_panel="Operations")
+def unannounce(
+    event_id: Annotated[str, typer.Argument(help="The event id that `announce` printed.")],
+    *,
+    as_json: AsJson = False,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Take an announcement back: what was not told yet never is."""
+    from libs.cli.announce import cancel_announcement  # noqa: PLC0415
+
+    answer = _await(cancel_announcement(event_id, data))
+    if as_json:
+        _print_json(answer)
+    else:
+        typer.echo(f"{len(answer['cancelled'])} pushes taken back")
+
+
+@app.command(rich_help_panel="Operations")
+def revoke(
+    player: Annotated[str, typer.Argument(help="The player's id.")],
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """End a player's sessions everywhere; tokens made until now hold no longer."""
+    from libs.cli.announce import revoke as end_sessions  # noqa: PLC0415
+
+    at = _await(end_sessions(player, data))
+    typer.echo(f"{player}'s tokens made until {at.isoformat(timespec='milliseconds')} hold no longer")
+
+
+@app.command(rich_help_panel="Operations")
+def reconcile(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what differs.")] = False,
+    as_json: AsJson = False,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Compare the table with the alarms and the streams, and mend what differs."""
+    from libs.cli import reconcile as work  # noqa: PLC0415
+
+    _quiet_logs()
+    found = _await(work.reconcile(data, dry_run=dry_run, console=Console(stderr=True)))
+    _print_json(found) if as_json else typer.echo("\n".join(work.described(found)))
+
+
+@app.command(rich_help_panel="Operations")
+def doctor(
+    *,
+    port: Annotated[int, typer.Option(envvar="STARWAKE_PORT", help="The page's, for a stack to come.")] = 8080,
+    as_json: AsJson = False,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Look at settings, servers, streams, schema and clocks, and say what to do; 1 where something is wrong."""
+    from libs.cli.doctor import examine  # noqa: PLC0415
+
+    _quiet_logs()
+    findings = _await(examine(data, port))
+    wrong = any(finding.state == "wrong" for finding in findings)
+    if as_json:
+        _print_json({"ok": not wrong, "findings": [finding.as_json() for finding in findings]})
+    else:
+        console = Console(soft_wrap=True, highlight=False)
+        for finding in findings:
+            colour = {"ok": "green", "warning": "yellow", "wrong": "red"}[finding.state]
+            console.print(f"[{colour}]{finding.state:<8}[/{colour}] {finding.name}: ", end="")
+            console.print(finding.detail, markup=False)
+            if finding.advice:
+                console.print(f"         -> {finding.advice}", markup=False)
+    raise typer.Exit(EXIT_FAILED if wrong else 0)
+
+
 @app.command(rich_help_panel="Services")
 def gateway() -> None:
     """Run a gateway in the foreground: it holds the players' sockets."""
@@ -160,6 +285,13 @@ def provision(
     _await(provision_streams(wait_s=wait, progress=typer.echo))
 
 
+def _quiet_logs() -> None:
+    """What libraries log goes to stderr, warnings and worse: stdout is the command's."""
+    from libs.runtime.logs import configure_logs  # noqa: PLC0415
+
+    configure_logs("cli", "warning")
+
+
 def _duration(text: str) -> float:
     from libs.cli.durations import parse_duration  # noqa: PLC0415
 
@@ -180,7 +312,9 @@ def _await(work: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whatever th
 
 
 def _complain(text: str, code: int) -> int:
-    Console(stderr=True).print(f"[red]starwake:[/red] {text}", highlight=False, soft_wrap=True)
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print("[red]starwake:[/red] ", end="")
+    console.print(text, markup=False)
     return code
 
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from libs.bus.connection import Bus
 from libs.bus.errors import BusUnavailable, StreamRefused
-from libs.bus.options import BusOptions
 from libs.bus.provision import Change, provision
+from libs.cli.connections import bus_options
 from libs.cli.errors import CliError
 from libs.runtime.settings import BusSettings, load_settings
 
@@ -23,7 +23,7 @@ async def provision_streams(*, wait_s: float, progress: Callable[[str], None]) -
     """
     settings = load_settings(BusSettings)
     try:
-        bus = await Bus.connect(_options(settings), timeout_s=max(wait_s, 1.0))
+        bus = await Bus.connect(bus_options(settings, name="starwake-provision"), timeout_s=max(wait_s, 1.0))
     except (BusUnavailable, ValueError, OSError) as error:
         raise CliError(str(error)) from error
     try:
@@ -43,20 +43,4 @@ def _told(change: Change) -> str:
         f"{change.kind} {what}"
         if change.was is None
         else f"{change.kind} {what}: {change.field}, {change.was!r} -> {change.now!r}"
-    )
-
-
-def _options(settings: BusSettings) -> BusOptions:
-    return BusOptions(
-        url=settings.nats_url,
-        name="starwake-provision",
-        user=settings.nats_user,
-        password=settings.nats_password.get_secret_value() if settings.nats_password else None,
-        token=settings.nats_token.get_secret_value() if settings.nats_token else None,
-        creds_file=str(settings.nats_creds) if settings.nats_creds else None,
-        nkey_seed_file=str(settings.nkey_seed_file) if settings.nkey_seed_file else None,
-        tls_ca_file=str(settings.nats_tls_ca) if settings.nats_tls_ca else None,
-        tls_cert_file=str(settings.nats_tls_cert) if settings.nats_tls_cert else None,
-        tls_key_file=str(settings.nats_tls_key) if settings.nats_tls_key else None,
-        inbox_prefix=settings.nats_inbox_prefix or "_INBOX",
     )

@@ -145,7 +145,9 @@ def refuse_unknown_names(known: Iterable[str], environment: Mapping[str, str] = 
 
 
 def _problem(location: tuple[int | str, ...], message: str) -> str:
-    name = str(location[0]) if location else "settings"
+    if not location:  # about several settings together: the text names them
+        return message.removeprefix("Value error, ")
+    name = str(location[0])
     if not name.startswith(PREFIX):
         name = PREFIX + name.upper()
     return f"{name}: {message.removeprefix('Value error, ')}"

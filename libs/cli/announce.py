@@ -1,0 +1,145 @@
+"""`starwake announce` and `starwake revoke`: what operators tell the universe."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from libs.bus.connection import Bus
+from libs.bus.errors import BusUnavailable, NoResponders
+from libs.bus.revocations import publish_revocation
+from libs.cli.connections import connected_bus
+from libs.cli.durations import parse_duration
+from libs.cli.errors import EXIT_USAGE, CliError
+from libs.contracts import subjects
+from libs.contracts.commands import Announce, CancelEvent
+from libs.contracts.ids import PlayerId
+from libs.contracts.times import from_rfc3339, to_rfc3339
+
+_ANSWER_SECONDS: Final = 10.0
+
+
+def make_announcement(  # noqa: PLR0913 - one an option
+    event: str,
+    *,
+    player: str | None,
+    everybody: bool,
+    at: str | None,
+    warn: str | None,
+    then: str | None,
+    payload: str | None,
+    command_id: str | None,
+    now: datetime,
+) -> Announce:
+    """The request that these options come to.
+
+    Raises:
+        CliError: they contradict each other, or one cannot be read.
+    """
+    if (player is None) == (not everybody):
+        raise CliError("say to whom: --player NAME or --all", EXIT_USAGE)
+    moment = None if at is None else moment_of(at, now)
+    if warn is not None and moment is None:
+        raise CliError("--warn needs --at: a warning is so long before a time", EXIT_USAGE)
+    try:
+        request = Announce(
+            event=event,
+            player=player,
+            at=None if moment is None else to_rfc3339(moment),
+            warn_s=tuple(int(parse_duration(each)) for each in warn.split(",")) if warn else (),
+            then=then,
+            payload=_payload(payload),
+            id=command_id,
+        )
+        # Names and limits are checked where the type says so: when it is decoded.
+        return msgspec.json.decode(msgspec.json.encode(request), type=Announce)
+    except ValueError as error:
+        raise CliError(str(error), EXIT_USAGE) from error
+
+
+def moment_of(text: str, now: datetime) -> datetime:
+    """The time that `now`, "in 90m" or an RFC 3339 time means.
+
+    Raises:
+        CliError: it means none.
+    """
+    words = text.strip()
+    if words == "now":
+        return now
+    try:
+        if words.startswith("in "):
+            return now + timedelta(seconds=parse_duration(words.removeprefix("in ").replace(" ", "")))
+        return from_rfc3339(words)
+    except (ValueError, OverflowError) as error:
+        raise CliError(f"{text!r} is not a time: write 'in 90m' or 2026-11-22T10:00:00Z", EXIT_USAGE) from error
+
+
+async def announce(request: Announce, data: Path) -> dict[str, Any]:
+    """Have the command service announce it; what it answers: `event_id` and the `events` that will be pushed.
+
+    Raises:
+        CliError: nobody answers, or the announcement was refused.
+    """
+    async with connected_bus(data) as bus:
+        return await _ask(bus, "announce", msgspec.json.encode(request))
+
+
+async def cancel_announcement(event_id: str, data: Path) -> dict[str, Any]:
+    """Take back what is not told yet of an announcement: `cancelled` and `told`.
+
+    Raises:
+        CliError: nobody answers, or there is no such announcement.
+    """
+    async with connected_bus(data) as bus:
+        return await _ask(bus, "announce.cancel", msgspec.json.encode(CancelEvent(event_id)))
+
+
+async def revoke(player: str, data: Path) -> datetime:
+    """End all sessions of a player and refuse the tokens that were made until now; the moment that counts.
+
+    Raises:
+        CliError: NATS cannot be reached, or does not store it.
+    """
+    at = datetime.now(UTC)
+    async with connected_bus(data) as bus:
+        try:
+            await publish_revocation(bus, PlayerId(player), at)
+        except BusUnavailable as error:
+            raise CliError(f"the revocation is not known to be stored, try again: {error}") from error
+    return at
+
+
+def described(answer: dict[str, Any]) -> Sequence[str]:
+    """An announcement's answer for people."""
+    to = answer["player"] or "all players"
+    pushes = [f"  {event['due_at']}  {event['event']}" for event in answer["events"]]
+    return [f"announced to {to}, event id {answer['event_id']}", *pushes]
+
+
+async def _ask(bus: Bus, name: str, payload: bytes) -> dict[str, Any]:
+    try:
+        message = await bus.request(subjects.ops(name), payload, timeout_s=_ANSWER_SECONDS)
+    except NoResponders as error:
+        raise CliError("no command service is there to answer") from error
+    except BusUnavailable as error:
+        raise CliError(f"no answer, it may have been carried out; try again with the same --id: {error}") from error
+    answer: dict[str, Any] = msgspec.json.decode(message.payload, type=dict[str, Any])
+    if "error" in answer:
+        raise CliError(f"refused ({answer['error']['code']}): {answer['error']['message']}")
+    result: dict[str, Any] = answer["result"]
+    return result
+
+
+def _payload(text: str | None) -> dict[str, Any]:
+    if text is None:
+        return {}
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise CliError(f"--payload is not JSON: {error}", EXIT_USAGE) from error
+    if not isinstance(value, dict):
+        raise CliError("--payload has to be a JSON object", EXIT_USAGE)
+    return {str(key): each for key, each in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]

@@ -1,0 +1,75 @@
+"""Connections of commands that speak to a stack: addresses from the running one, credentials from the settings."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from libs.bus.connection import Bus
+from libs.bus.errors import BusUnavailable
+from libs.bus.options import BusOptions
+from libs.cli.errors import CliError
+from libs.cli.locate import locate
+from libs.runtime.logs import without_secrets
+from libs.runtime.settings import BusSettings, load_settings
+from libs.store.database import Database
+from libs.store.errors import StoreUnavailable
+
+_BUS_SECONDS = 5.0
+_POOL = 4
+
+
+def bus_options(settings: BusSettings, *, name: str, url: str | None = None) -> BusOptions:
+    """How a command reaches NATS: as the settings say, at `url` where the running stack's is another."""
+    return BusOptions(
+        url=url or settings.nats_url,
+        name=name,
+        user=settings.nats_user,
+        password=settings.nats_password.get_secret_value() if settings.nats_password else None,
+        token=settings.nats_token.get_secret_value() if settings.nats_token else None,
+        creds_file=str(settings.nats_creds) if settings.nats_creds else None,
+        nkey_seed_file=str(settings.nkey_seed_file) if settings.nkey_seed_file else None,
+        tls_ca_file=str(settings.nats_tls_ca) if settings.nats_tls_ca else None,
+        tls_cert_file=str(settings.nats_tls_cert) if settings.nats_tls_cert else None,
+        tls_key_file=str(settings.nats_tls_key) if settings.nats_tls_key else None,
+        inbox_prefix=settings.nats_inbox_prefix or "_INBOX",
+    )
+
+
+@asynccontextmanager
+async def connected_bus(data: Path, *, wait_s: float = _BUS_SECONDS) -> AsyncGenerator[Bus]:
+    """A connection to the stack's NATS.
+
+    Raises:
+        CliError: it cannot be reached.
+        SettingsError: a setting has a bad value.
+    """
+    url = locate(data).nats_url
+    try:
+        bus = await Bus.connect(bus_options(load_settings(BusSettings), name="starwake-cli", url=url), timeout_s=wait_s)
+    except (BusUnavailable, ValueError, OSError) as error:
+        raise CliError(f"NATS cannot be reached at {without_secrets(url)}: {error}") from error
+    try:
+        yield bus
+    finally:
+        await bus.close()
+
+
+@asynccontextmanager
+async def connected_database(data: Path) -> AsyncGenerator[Database]:
+    """Connections to the stack's Postgres.
+
+    Raises:
+        CliError: it cannot be reached.
+        SettingsError: a setting has a bad value.
+    """
+    url = locate(data).database_url
+    try:
+        database = await Database.connect(url, name="starwake-cli", max_connections=_POOL)
+        # The pool connects when it is used: better to find out before anything else is done.
+        await database.now()
+    except StoreUnavailable as error:
+        raise CliError(f"Postgres cannot be reached at {without_secrets(url)}: {error}") from error
+    try:
+        yield database
+    finally:
+        await database.close()

@@ -1,0 +1,83 @@
+"""`starwake reconcile`: the difference between table and alarms, and mends it."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from libs.bus.alarms import Alarms
+from libs.bus.connection import Bus
+from libs.bus.errors import BusError, StreamRefused
+from libs.bus.provision import check_streams, provision
+from libs.bus.publish import JetStreamPublisher
+from libs.bus.streams import desired_streams
+from libs.cli.connections import connected_bus, connected_database
+from libs.cli.errors import CliError
+from libs.runtime.settings import BusSettings, load_settings
+from libs.store.errors import StoreError
+from libs.telling import DatabaseClock
+from services.scheduler.reconciler import Progress as Step
+from services.scheduler.reconciler import Reconciler, Report
+
+
+async def reconcile(data: Path, *, dry_run: bool, console: Console) -> dict[str, Any]:
+    """Compare and, unless it is a dry run, mend; what was found, as `--json` prints it. Progress goes to `console`.
+
+    Raises:
+        CliError: a server is away, another copy is at it, or a stream cannot be repaired without loss.
+    """
+    async with connected_database(data) as database, connected_bus(data) as bus:
+        streams = await _streams(bus, dry_run=dry_run)
+        clock = DatabaseClock(database)
+        try:
+            await clock.measure()
+            alarms = Alarms(bus, JetStreamPublisher(bus), now=clock.datetime)
+            report = await _with_progress(Reconciler(database, alarms, clock), console, dry_run=dry_run)
+        except (BusError, StoreError) as error:
+            raise CliError(f"it could not be finished, what was done stays done; try again: {error}") from error
+    if report is None:
+        raise CliError("a scheduler is reconciling at this moment; try again in a while")
+    return {"dry_run": dry_run, "streams": streams, **asdict(report)}
+
+
+def described(found: dict[str, Any]) -> list[str]:
+    """The report for people."""
+    would = "would be " if found["dry_run"] else ""
+    samples = [f"  {what}: {key}" for what, keys in found["samples"].items() for key in keys]
+    return [
+        f"{found['rows']} rows and {found['alarms']} alarms compared in {found['seconds']:.1f} s",
+        *(f"stream: {line}" for line in found["streams"]),
+        f"{found['arm']} alarms {would}set, {found['tombstone']} {would}taken away, {found['failed']} failed",
+        f"{found['overdue']} rows are overdue (the scheduler completes them)",
+        *samples,
+    ]
+
+
+async def _streams(bus: Bus, *, dry_run: bool) -> list[str]:
+    try:
+        if dry_run:
+            names = [spec.name for spec in desired_streams(1)]
+            differences = await check_streams(bus, names, consumers=True)
+            return [_told(each.stream, each.consumer, each.field, each.was, each.now) for each in differences]
+        changes = await provision(bus, load_settings(BusSettings).stream_replicas)
+    except (BusError, StreamRefused) as error:
+        raise CliError(str(error)) from error
+    return [_told(each.stream, each.consumer, each.field, each.was, each.now) for each in changes]
+
+
+def _told(stream: str, consumer: str | None, field: str, was: object, now: object) -> str:
+    name = stream if consumer is None else f"{stream}'s consumer {consumer}"
+    return f"{name} is missing" if was is None and field == "*" else f"{name}: {field} is {was!r}, has to be {now!r}"
+
+
+async def _with_progress(reconciler: Reconciler, console: Console, *, dry_run: bool) -> Report | None:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("alarms listed", total=None)
+
+        def show(step: Step) -> None:
+            progress.update(task, completed=step.listed, total=step.total, description=f"{step.rows} rows compared")
+
+        return await reconciler.run(dry_run=dry_run, on_progress=show)

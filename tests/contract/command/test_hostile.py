@@ -103,7 +103,8 @@ async def test_unknown_commands_have_nobody_who_answers(universe: Universe) -> N
 
 async def test_an_order_that_wants_no_answer_is_carried_out(universe: Universe) -> None:
     universe.bus.publish(subjects.command(universe.player, START), frame())
-    (build,) = await eventually(lambda: universe.builds())
+    await eventually(universe.builds)
+    (build,) = await universe.builds()
     assert build["state"] == "building"
 
 

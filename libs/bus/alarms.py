@@ -1,6 +1,7 @@
 """Setting and taking back alarms: JetStream message schedules (ADR-51) in the stream TIMERS."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, NamedTuple
@@ -10,9 +11,9 @@ import structlog
 
 from libs.bus.alarm_consumer import AlarmConsumer, DueAlarm
 from libs.bus.connection import Bus
-from libs.bus.errors import BusError, BusUnavailable, WrongLastSequence
+from libs.bus.errors import BusError, BusUnavailable, JetStreamError, WrongLastSequence
 from libs.bus.headers import encode_headers
-from libs.bus.jetstream import ask_raw
+from libs.bus.jetstream import raise_error
 from libs.bus.message import Outgoing
 from libs.bus.publish import JetStreamPublisher, PublishResult
 from libs.bus.streams import TIMERS
@@ -36,8 +37,12 @@ ArmResult = Literal["armed", "already"] | BusError
 _EXPECT_NONE: Final = "Nats-Expected-Last-Subject-Sequence: 0"
 _NEAR_HEADERS: Final = f"NATS/1.0\r\n{_EXPECT_NONE}\r\n\r\n".encode()
 _TOMBSTONE: Final = encode_headers({"Nats-Rollup": "sub", "Nats-TTL": "1s"})
-_SLICE: Final = 5_000
-"""Subjects parsed between two turns of the event loop: about 10 ms."""
+_SLICE: Final = 2_000
+"""Subjects parsed between two turns of the event loop."""
+_SMALL_BYTES: Final = 10_000
+"""Whatever is larger is a page, not an error."""
+_TOTAL: Final = re.compile(rb'"total":(\d+)')
+_NAME: Final = re.compile(rb'"(timer\.set\.(?:[^"\\]|\\.)*)":\d')
 
 
 class PendingAlarms(NamedTuple):
@@ -54,18 +59,6 @@ class PendingAlarms(NamedTuple):
     foreign: list[str]
     listed: int
     total: int
-
-
-class _Subjects(msgspec.Struct):
-    subjects: dict[str, int] | None = None
-
-
-class _SubjectsPage(msgspec.Struct):
-    state: _Subjects
-    total: int = 0
-
-
-_page_decoder = msgspec.json.Decoder(_SubjectsPage)
 
 
 class Alarms:
@@ -129,16 +122,46 @@ class Alarms:
         """
         offset = 0
         while True:
-            request = {"subjects_filter": subjects.TIMER_SET, "offset": offset}
-            page = _page_decoder.decode(await ask_raw(self._bus, f"STREAM.INFO.{TIMERS}", request, timeout_s=timeout_s))
-            names = list(page.state.subjects or ())
-            for start in range(0, len(names), _SLICE):
-                part = names[start : start + _SLICE]
-                yield _pending(part, offset + start + len(part), page.total)
+            page = await self._page(offset, timeout_s)
+            total = int(_found(_TOTAL.search(page), "total"))
+            position = page.find(b'"subjects":{')
+            listed = offset
+            while position >= 0:
+                names, position = _read_names(page, position)
+                listed += len(names)
+                yield _pending(names, listed, total)
                 await asyncio.sleep(0)
-            offset += len(names)
-            if not names or offset >= page.total:
+            if listed == offset or listed >= total:
                 return
+            offset = listed
+
+    async def _page(self, offset: int, timeout_s: float) -> bytes:
+        request = msgspec.json.encode({"subjects_filter": subjects.TIMER_SET, "offset": offset})
+        message = await self._bus.request(f"$JS.API.STREAM.INFO.{TIMERS}", request, timeout_s=timeout_s)
+        if len(message.payload) < _SMALL_BYTES:
+            raise_error(message.payload)
+        return message.payload
+
+
+def _found(match: re.Match[bytes] | None, what: str) -> bytes:
+    if match is None:
+        raise JetStreamError(500, 0, f"the list of subjects came without {what!r}")
+    return match[1]
+
+
+def _read_names(page: bytes, position: int) -> tuple[list[str], int]:
+    """The next subjects of a page and where to go on, -1 at its end.
+
+    Not decoded as the JSON that it is, on purpose: a page of 100,000 subjects would hold the event loop, and with it
+    every alarm that is due meanwhile, for tens of milliseconds.
+    """
+    names: list[str] = []
+    for match in _NAME.finditer(page, position):
+        name = match[1]
+        names.append(msgspec.json.decode(b'"%b"' % name, type=str) if b"\\" in name else name.decode())
+        if len(names) == _SLICE:
+            return names, match.end()
+    return names, -1
 
 
 def _near(alarm: Alarm) -> Outgoing:

@@ -40,31 +40,35 @@ _failed = msgspec.json.Decoder(_Failed)
 _object = msgspec.json.Decoder(dict[str, Any])
 
 
-async def ask_raw(bus: Bus, name: str, body: object = None, *, timeout_s: float = API_TIMEOUT_S) -> bytes:
-    """Ask `$JS.API.<name>`; the answer, undecoded.
+def raise_error(answer: bytes) -> None:
+    """Raise what an answer of JetStream's API says went wrong, if anything.
+
+    Raises:
+        JetStreamError: JetStream refused; `err_code` says why.
+    """
+    error = _failed.decode(answer).error
+    if error is not None:
+        raise error.to_exception()
+
+
+async def ask(bus: Bus, name: str, body: object = None, *, timeout_s: float = API_TIMEOUT_S) -> dict[str, Any]:
+    """Ask `$JS.API.<name>`; the answer.
 
     Raises:
         JetStreamError: JetStream refused; `err_code` says why.
         BusUnavailable: no answer; NoResponders where the server has no JetStream (yet).
     """
     payload = b"" if body is None else _encoder.encode(body)
-    answer = (await bus.request(f"$JS.API.{name}", payload, timeout_s=timeout_s)).payload
-    error = _failed.decode(answer).error
-    if error is not None:
-        raise error.to_exception()
-    return answer
-
-
-async def ask(bus: Bus, name: str, body: object = None, *, timeout_s: float = API_TIMEOUT_S) -> dict[str, Any]:
-    """As `ask_raw`, with the answer decoded."""
-    return _object.decode(await ask_raw(bus, name, body, timeout_s=timeout_s))
+    answer = await bus.request(f"$JS.API.{name}", payload, timeout_s=timeout_s)
+    raise_error(answer.payload)
+    return _object.decode(answer.payload)
 
 
 async def stream_info(bus: Bus, name: str) -> dict[str, Any] | None:
     """`config` and `state` of a stream, None where it does not exist.
 
     Raises:
-        JetStreamError, BusUnavailable: as `ask_raw`.
+        JetStreamError, BusUnavailable: as `ask`.
     """
     try:
         return await ask(bus, f"STREAM.INFO.{name}")
@@ -78,7 +82,7 @@ async def consumer_info(bus: Bus, stream: str, name: str) -> dict[str, Any] | No
     """`config` and state of a consumer, None where it or its stream does not exist.
 
     Raises:
-        JetStreamError, BusUnavailable: as `ask_raw`.
+        JetStreamError, BusUnavailable: as `ask`.
     """
     try:
         return await ask(bus, f"CONSUMER.INFO.{stream}.{name}")

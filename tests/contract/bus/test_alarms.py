@@ -145,12 +145,13 @@ async def test_what_is_pending_is_listed_in_parts_that_count(own_streams: Bus, a
     set_ = [alarm(3600) for _ in range(12_000)]
     assert set(await alarms.arm(set_)) == {"armed"}
     headers = {"Nats-Schedule": "@at 2100-01-01T00:00:00Z", "Nats-Schedule-Target": "timer.due.x"}
-    await own_streams.request("timer.set.not.an.alarm", b"", timeout_s=5, headers=headers)
+    for name in ("not.an.alarm", 'quo"ted\\'):
+        await own_streams.request(f"timer.set.{name}", b"", timeout_s=5, headers=headers)
     parts: list[PendingAlarms] = [part async for part in alarms.pending()]
     assert {key for part in parts for key in part.keys} == {each.key for each in set_}
-    assert [name for part in parts for name in part.foreign] == ["timer.set.not.an.alarm"]
-    assert [part.listed for part in parts] == [5000, 10_000, 12_001]
-    assert {part.total for part in parts} == {12_001}
+    assert {name for part in parts for name in part.foreign} == {"timer.set.not.an.alarm", 'timer.set.quo"ted\\'}
+    assert [part.listed for part in parts] == [*range(2000, 12_001, 2000), 12_002]
+    assert {part.total for part in parts} == {12_002}
 
 
 async def test_without_a_server_arming_says_so_for_each(

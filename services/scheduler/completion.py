@@ -145,7 +145,9 @@ class Completer:
             metrics.BATCH_SIZE.observe(len(outcome.completed))
         for key in outcome.completed:
             self.recent.add(key)
-            metrics.COMPLETIONS.labels(key.kind).inc()
+        events = sum(key.kind == "event" for key in outcome.completed)
+        metrics.COMPLETIONS.labels("event").inc(events)
+        metrics.COMPLETIONS.labels("build").inc(len(outcome.completed) - events)
         return outcome
 
     async def _complete(self, connection: Connection, rows: Sequence[Row]) -> Outcome:

@@ -31,7 +31,7 @@ LATE_AFTER_S = 1.0
 class Held(Generic[Row, Message]):
     """One row that will be due, and the alarm messages that spoke of it (none where the sweep found it)."""
 
-    __slots__ = ("busy", "due", "key", "messages", "player", "ready", "row")
+    __slots__ = ("busy", "due", "key", "messages", "not_before", "player", "ready", "row")
 
     def __init__(self, key: AlarmKey, player: str | None, due: float, row: Row) -> None:
         self.key = key
@@ -40,6 +40,7 @@ class Held(Generic[Row, Message]):
         self.row = row
         self.messages: list[Message] = []
         self.ready = due
+        self.not_before = float("-inf")
         self.busy = False
 
 
@@ -84,14 +85,13 @@ class Hold(Generic[Row, Message]):
 
     def add(self, key: AlarmKey, player: str | None, due: float, row: Row, message: Message | None = None) -> Added:
         """Hold a row until its time; an alarm for a row that is held already joins it."""
-        held = self._held.get(key)
-        if held is not None:
+        if key in self._held:
             if message is not None:
-                self._join(held, message)
+                self.join(key, message)
             return Added.KNOWN
         if len(self._held) >= self._limit:
             return Added.FULL
-        held = Held[Row, Message](key, player, due, row)
+        held: Held[Row, Message] = Held(key, player, due, row)
         self._held[key] = held
         if message is None:
             self._push(held, due - self._sweep_ahead_s)
@@ -99,6 +99,19 @@ class Hold(Generic[Row, Message]):
             held.messages.append(message)
             self._push(held, due - self._ahead_s)
         return Added.HELD
+
+    def join(self, key: AlarmKey, message: Message) -> bool:
+        """Add an alarm to a row that is held already; False where none is."""
+        held = self._held.get(key)
+        if held is None:
+            return False
+        # Delivered again: only the newest delivery can be acknowledged, and the list does not grow.
+        held.messages = [each for each in held.messages if each.sequence != message.sequence]
+        held.messages.append(message)
+        ready = max(held.due - self._ahead_s, held.not_before)
+        if not held.busy and ready < held.ready:
+            self._push(held, ready)
+        return True
 
     def next_at(self) -> float | None:
         """When `take` will next have something; a moment in the past where it has now."""
@@ -131,6 +144,7 @@ class Hold(Generic[Row, Message]):
     def put_back(self, held: Held[Row, Message], ready: float) -> None:
         """Hand `held` out again, not before `ready`."""
         held.busy = False
+        held.not_before = ready
         self._push(held, ready)
 
     def release(self) -> list[Held[Row, Message]]:
@@ -142,14 +156,6 @@ class Hold(Generic[Row, Message]):
         self._fresh.clear()
         self._late.clear()
         return released
-
-    def _join(self, held: Held[Row, Message], message: Message) -> None:
-        # Delivered again: only the newest delivery can be acknowledged, and the list does not grow.
-        held.messages = [each for each in held.messages if each.sequence != message.sequence]
-        held.messages.append(message)
-        ready = held.due - self._ahead_s
-        if not held.busy and ready < held.ready:
-            self._push(held, ready)
 
     def _push(self, held: Held[Row, Message], ready: float) -> None:
         held.ready = ready

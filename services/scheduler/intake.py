@@ -1,6 +1,7 @@
 """Takes due alarms from the stream into the hold; throws away what is none."""
 
 from libs.bus.alarm_consumer import DueAlarm
+from libs.contracts.subjects import AlarmKey
 from libs.runtime.logs import get_logger
 from libs.telling import DatabaseClock
 from services.scheduler import metrics
@@ -12,6 +13,9 @@ from services.scheduler.rows import parse_alarm
 log = get_logger("intake")
 
 _WAIT_FOR_ROOM_S = 1.0
+_HELD = metrics.ALARMS.labels("held")
+_KNOWN = metrics.ALARMS.labels("known")
+_DONE = metrics.ALARMS.labels("done")
 FRESH_SHARE = 0.25
 """What part of the hold is kept free of alarms that come late: a backlog's alarms must not crowd out what is due now,
 which the sweep brings where the alarm is stuck behind them."""
@@ -27,38 +31,44 @@ class Intake:
 
     async def take(self, batch: list[DueAlarm]) -> None:
         """Put alarms into the hold; waits while it is full."""
-        outcomes = {"held": 0, "known": 0, "done": 0}
+        hold = self._keeper.hold
+        held = known = done = 0
         for alarm in batch:
-            if alarm.key is not None and alarm.key in self._recent:
+            key = alarm.key
+            if key is None:
+                self._throw_away(alarm, "no such subject")
+            elif key in self._recent:
                 alarm.ack()
-                outcomes["done"] += 1
-                continue
-            added = await self._add(alarm)
-            if added is not None:
-                outcomes["held" if added is Added.HELD else "known"] += 1
+                done += 1
+            elif hold.join(key, alarm):
+                known += 1
+            else:
+                held += await self._add(key, alarm)
         self._keeper.wake()
-        for outcome, count in outcomes.items():
-            metrics.ALARMS.labels(outcome).inc(count)
+        _HELD.inc(held)
+        _KNOWN.inc(known)
+        _DONE.inc(done)
 
-    async def _add(self, alarm: DueAlarm) -> Added | None:
-        if alarm.key is None:
-            self._throw_away(alarm, "no such subject")
-            return None
+    async def _add(self, key: AlarmKey, alarm: DueAlarm) -> bool:
+        """Put a new row into the hold; False where the alarm is none."""
         try:
-            row = parse_alarm(alarm.key, alarm.body)
+            row = parse_alarm(key, alarm.body)
         except ValueError as error:
             self._throw_away(alarm, str(error))
-            return None
+            return False
         hold = self._keeper.hold
         due = row.due_at.timestamp()
         while True:
             late = due < self._clock.now()
-            if not (late and hold.crowded(FRESH_SHARE)) or alarm.key in hold:
-                added = hold.add(alarm.key, row.player, due, row, alarm)
-                if added is not Added.FULL:
-                    return added
+            if (
+                not (late and hold.crowded(FRESH_SHARE))
+                and hold.add(key, row.player, due, row, alarm) is not Added.FULL
+            ):
+                return True
             self._keeper.wake()
             await self._keeper.room(_WAIT_FOR_ROOM_S)
+            if hold.join(key, alarm):
+                return True
 
     def _throw_away(self, alarm: DueAlarm, reason: str) -> None:
         """Poison: the table still decides, so nothing is lost with it."""

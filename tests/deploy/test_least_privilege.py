@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from tests.support.service_process import ServiceProcess
 
 
 @pytest.fixture(scope="module")
-def own_nats(tmp_path_factory: pytest.TempPathFactory) -> "AsyncIterator[NatsServer]":
+def own_nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
     with single_server(tmp_path_factory.mktemp("nats")) as server:
         yield server
 

@@ -1,17 +1,18 @@
-"""The three services as processes, each with its own key, its own role, TLS, and not one right more than deploy/ gives."""
+"""The three services as processes, each with its own key, its own role, TLS, and no right but those of deploy/."""
 
 import asyncio
 import json
 import time
 import uuid
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jwt
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from deploy.credentials.identities import Slot
 from libs.bus.connection import Bus, BusOptions
@@ -107,6 +108,8 @@ class Player:
         self._answers: dict[str, asyncio.Future[Frame]] = {}
         self.pushes: list[Frame] = []
         self.hello: Frame = {}
+        self.greeted = asyncio.Event()
+        self.closed_with: int | None = None
         self._reading = asyncio.create_task(self._read())
 
     @property
@@ -130,10 +133,16 @@ class Player:
         await self._reading
 
     async def _read(self) -> None:
+        with suppress(ConnectionClosed):
+            await self._dispatch()
+        self.closed_with = self._socket.close_code
+
+    async def _dispatch(self) -> None:
         async for text in self._socket:
             frame: Frame = json.loads(text)
             if frame["type"] == "hello":
                 self.hello = frame
+                self.greeted.set()
             elif frame["type"] == "push":
                 self.pushes.append(frame)
             elif frame["type"] == "ping":
@@ -152,7 +161,5 @@ async def player(url: str, token: str, resume: Frame | None = None) -> AsyncGene
         socket = await stack.enter_async_context(connect(url, additional_headers=headers, proxy=None))
         one = Player(socket)
         stack.push_async_callback(one.close)
-        async with asyncio.timeout(10):
-            while not one.hello:
-                await asyncio.sleep(0.01)
+        await asyncio.wait_for(one.greeted.wait(), 10)
         yield one

@@ -41,7 +41,7 @@ def podman(*arguments: str, timeout_s: float = 120, check: bool = True) -> str:
     command = ["podman", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=timeout_s, check=False)
     assert done.returncode == 0 or not check, f"`{' '.join(command)}`: {done.stderr[-3000:]}"
-    return done.stdout.strip()
+    return (done.stdout + done.stderr if arguments[0] == "logs" else done.stdout).strip()
 
 
 def base_image() -> str:

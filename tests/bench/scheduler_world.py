@@ -120,7 +120,7 @@ async def world() -> AsyncGenerator[World]:
     """Fresh servers, gone at the end."""
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="starwake-bench-")))
-        os.chmod(directory, 0o711)  # noqa: PTH101, ASYNC240, S103 - Postgres runs as somebody else; before anything runs
+        os.chmod(directory, 0o711)  # noqa: PTH101, S103 - Postgres runs as somebody else; before anything runs
         nats = LocalNats(directory)
         postgres = LocalPostgres(directory)
         postgres.server = replace(postgres.server, durable=True)

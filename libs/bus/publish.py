@@ -157,6 +157,9 @@ class JetStreamPublisher:
 
     def _pump(self) -> None:
         """Send as many messages as may be in flight."""
+        if not self._bus.connected:
+            self._fail_waiting(BusUnavailable("not connected to NATS"))
+            return
         while self._waiting and self._in_flight < self._max_in_flight:
             batch = self._waiting[0]
             if batch.next < len(batch.items):
@@ -168,6 +171,13 @@ class JetStreamPublisher:
             elif self._turn >= _TURN:
                 self._waiting.rotate(-1)
                 self._turn = 0
+
+    def _fail_waiting(self, error: BusError) -> None:
+        waiting, self._waiting = self._waiting, deque()
+        for batch in waiting:
+            first, batch.next = batch.next, len(batch.items)
+            for index in range(first, len(batch.items)):
+                batch.end(index, error)
 
     def _send(self, batch: _Batch, index: int) -> None:
         batch.next = index + 1

@@ -108,6 +108,18 @@ async def test_what_cannot_be_a_subject_fails_alone(publisher: JetStreamPublishe
     assert isinstance(good, PubAck)
 
 
+async def test_a_large_batch_fails_at_once_when_the_server_dies(fresh_nats: LocalNats, own_streams: Bus) -> None:
+    publisher = JetStreamPublisher(own_streams, max_in_flight=4)
+    batch = asyncio.create_task(publisher.publish_many([Outgoing("notify.player.ada", b"x")] * 50_000))
+    await eventually(lambda: publisher.in_flight)
+    await fresh_nats.kill()
+    async with asyncio.timeout(2):
+        results = await batch
+    assert len(results) == 50_000
+    assert isinstance(results[-1], BusUnavailable)
+    assert publisher.in_flight == 0
+
+
 async def test_nothing_acknowledged_is_lost_over_kills_of_the_server(
     fresh_nats: LocalNats, own_streams: Bus, own_publisher: JetStreamPublisher
 ) -> None:

@@ -11,9 +11,7 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import asyncpg
 from alembic import command
@@ -25,37 +23,17 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from libs.store.database import Database, connection_failures
+from libs.store.database import connection_failures
 from libs.store.errors import SchemaBehind, StoreUnavailable
-from libs.store.sql import load
+from libs.store.schema import MIGRATIONS, SchemaState, check_schema, head, known_revisions
 from libs.store.tables import metadata
 
-_SCRIPTS = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 0x5354_4152_5741_4B45  # "STARWAKE"
+__all__ = ["SchemaState", "check_schema", "differences", "head", "main", "migrate", "write_revision"]
+
 _CONNECT_SECONDS = 10
 _UNLIMITED = {"application_name": "starwake-migrate", "lock_timeout": "0", "statement_timeout": "0"}
-_SQL = load("schema")
 _Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True, slots=True)
-class SchemaState:
-    """Where a database's schema stands: alembic revisions, `current` None where there is no schema at all."""
-
-    current: str | None
-    head: str
-    is_newer: bool = False
-    """A later version of the program has migrated it. Migrations only add at first, so this version still works."""
-
-    @property
-    def is_current(self) -> bool:
-        """Whether the schema is the one that this program was written for."""
-        return self.current == self.head
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether this program can work with it: current, or newer (an upgrade is under way)."""
-        return self.is_current or self.is_newer
 
 
 def migrate(url: str, *, progress: Callable[[str], None] | None = None) -> SchemaState:
@@ -107,45 +85,20 @@ def write_revision(url: str, message: str) -> None:
     _with_connection(url, write)
 
 
-def head() -> str:
-    """The newest revision that this program knows."""
-    newest = ScriptDirectory(str(_SCRIPTS)).get_current_head()
-    if newest is None:
-        raise SchemaBehind("there are no migrations in this installation")
-    return newest
-
-
-async def check_schema(database: Database) -> SchemaState:
-    """Where the schema of `database` stands. A service starts only where it is usable.
-
-    Raises:
-        StoreUnavailable: the database cannot be reached.
-    """
-    async with database.connection() as connection:
-        exists = await connection.fetchval(_SQL.has_version_table)
-        current = await connection.fetchval(_SQL.current_version) if exists else None
-    revision = cast("str | None", current)
-    return SchemaState(revision, head(), is_newer=revision is not None and revision not in _known_revisions())
-
-
 def _config(connection: Connection) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
     config.attributes["connection"] = connection
     return config
 
 
-def _known_revisions() -> set[str]:
-    return {revision.revision for revision in ScriptDirectory(str(_SCRIPTS)).walk_revisions()}
-
-
 def _pending(connection: Connection) -> list[Any]:
     current = MigrationContext.configure(connection).get_current_revision()
     connection.rollback()
-    if current is not None and current not in _known_revisions():
+    if current is not None and current not in known_revisions():
         raise SchemaBehind(f"the database stands at revision {current}, which this program does not know: it is newer")
-    newer = ScriptDirectory(str(_SCRIPTS)).iterate_revisions("heads", current or "base")
+    newer = ScriptDirectory(str(MIGRATIONS)).iterate_revisions("heads", current or "base")
     return [revision for revision in newer if revision.revision != current][::-1]
 
 

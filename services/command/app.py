@@ -20,7 +20,7 @@ from libs.runtime.service import Runtime, run_service
 from libs.runtime.settings import load_settings
 from libs.store.database import INDEXES_ONLY, Database
 from libs.store.errors import StoreError
-from libs.store.migrate import check_schema
+from libs.store.schema import check_schema
 from libs.telling import DatabaseClock, Teller
 from services.command.aftermath import Aftermath
 from services.command.catalogue import Catalogue, load_catalogue

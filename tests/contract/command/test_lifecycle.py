@@ -137,7 +137,8 @@ async def test_without_the_database_orders_are_unavailable_and_go_on_afterwards(
             player = universe.player
         await postgres.stop()
         lost = Universe(own_bus, universe.database, player)
-        for command, args in (("build.start", {"kind": "dock", "site": "luna-2"}), ("build.list", {})):
+        asked: dict[str, dict[str, Any]] = {"build.start": {"kind": "dock", "site": "luna-2"}, "build.list": {}}
+        for command, args in asked.items():
             with pytest.raises(Refused) as caught:
                 await lost.order(command, command_id="one", **args)
             assert caught.value.code == "unavailable"

@@ -3,10 +3,12 @@
 import asyncio
 
 import pytest
+from alembic.script import ScriptDirectory
 
 from libs.store.database import Database
 from libs.store.errors import SchemaBehind
-from libs.store.migrate import check_schema, differences, head, main, migrate
+from libs.store.migrate import differences, main, migrate
+from libs.store.schema import MIGRATIONS, check_schema, head, known_revisions
 from libs.store.sql import load
 from tests.support.postgres import connect
 from tests.unit.store.test_sql import TOPICS
@@ -20,6 +22,12 @@ def test_the_history_ends_in_the_model(empty_database_url: str) -> None:
 
 def test_a_difference_between_history_and_model_is_found(empty_database_url: str) -> None:
     assert main(["--url", empty_database_url, "--check"]) == 1
+
+
+def test_the_revisions_are_read_as_alembic_reads_them() -> None:
+    scripts = ScriptDirectory(str(MIGRATIONS))
+    assert head() == scripts.get_current_head()
+    assert known_revisions() == {each.revision: each.down_revision for each in scripts.walk_revisions()}
 
 
 async def test_migrating_again_changes_nothing(empty_database_url: str) -> None:

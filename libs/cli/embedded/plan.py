@@ -204,7 +204,7 @@ def _environment(options: UpOptions, secrets: Secrets, nats_url: str, database_u
         "STARWAKE_NATS_URL": nats_url,
         "STARWAKE_DATABASE_URL": database_url,
         "STARWAKE_JWT_SECRET": secrets.jwt_secret,
-        "STARWAKE_TIME_SCALE": str(options.time_scale),
+        "STARWAKE_TIME_SCALE": f"{options.time_scale:g}",
     }
     return {**defaults, **os.environ, **decided}
 

@@ -32,10 +32,10 @@ async def test_dragons_reach_everybody_with_a_countdown_and_then_arrive(cockpits
 async def test_two_hundred_builds_are_a_list_that_stays_quick(cockpits: Cockpits, stack: Stack) -> None:
     cockpit = await cockpits.open()
     async with operator(stack) as bus:
-        await order_everywhere(bus, cockpit.player, "observatory", MANY)
+        await order_everywhere(bus, cockpit.player, "shipyard", MANY)
     await expect(cockpit.builds).to_have_count(MANY)
     await expect(cockpit.page.get_by_role("button", name="List")).to_have_attribute("aria-pressed", "true")
-    await expect(cockpit.page.locator("#list-body tr").first).to_contain_text("Observatory")
+    await expect(cockpit.page.locator("#list-body tr").first).to_contain_text("Shipyard")
     await expect(cockpit.page.locator("#under-way-title")).to_have_text(f"Under way · {MANY}")
     frames = await cockpit.page.evaluate(
         """async () => {

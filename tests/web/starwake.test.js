@@ -307,6 +307,14 @@ test("a token callback that has none any more stops the line, one that fails is 
   assert.equal(client.state.name, "closed");
 });
 
+test("a token callback that gives nothing is no token, and is asked again", async () => {
+  const { client } = await line({ token: () => (Socket.all.length === 0 ? "t" : undefined) });
+  Socket.last.drops();
+  await pass(600);
+  assert.deepEqual([client.state.name, client.state.reason], ["waiting", "the token callback gave no token"]);
+  assert.equal(Socket.all.length, 1);
+});
+
 test("the token is refreshed ahead of its end, by the server's clock", async () => {
   const { client } = await line({ token: (why) => why }, { token_expires_at: "2026-11-22T10:01:00.000Z" });
   await pass(47_000);

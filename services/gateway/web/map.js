@@ -132,8 +132,8 @@ export class SystemMap {
     const words = wording(body, ring);
     const drawn = {
       ring: svg("circle", { class: "ring", r: ring, pathLength: 1, "stroke-dasharray": "0 1", transform: "rotate(-90)" }),
-      marks: svg("g", { class: "marks" }), count: svg("text", { class: "count", ...words.count }),
-      name: svg("text", { class: "name", ...words.name }, body.title),
+      marks: svg("g", { class: "marks" }), count: svg("text", { class: "count", "aria-hidden": "true", ...words.count }),
+      name: svg("text", { class: "name", "aria-hidden": "true", ...words.name }, body.title),
     };
     const group = svg("g", { class: `site ${body.look}`, "data-site": body.site, transform: `translate(${body.x} ${body.y})`, role: "button", tabindex: -1 },
       svg("circle", { class: "reach", r: ring + 4 }), svg("circle", { class: "track", r: ring }), drawBody(body), drawn.ring, drawn.marks,
@@ -266,5 +266,5 @@ function satellites({ size }, count, first) {
     const { x, y } = polar(radius, (index - (shown - 1) / 2) * (600 / radius));
     return svg("path", { class: index >= first ? "satellite new" : "satellite", d: diamond(4.2), transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})` });
   });
-  return count > MARKS ? [...marks, svg("text", { class: "more", y: -radius, dy: "-0.7em" }, `×${count}`)] : marks;
+  return count > MARKS ? [...marks, svg("text", { class: "more", "aria-hidden": "true", y: -radius, dy: "-0.7em" }, `×${count}`)] : marks;
 }

@@ -236,7 +236,9 @@ export class Starwake {
   async #token(why) {
     const { token } = this.options;
     const given = typeof token === "string" ? token : Promise.resolve().then(() => token(why));
-    return within(Promise.resolve(given), TOKEN_TIMEOUT_MS, () => new StarwakeError("timeout", "no token in time"));
+    const answer = await within(Promise.resolve(given), TOKEN_TIMEOUT_MS, () => new StarwakeError("timeout", "no token in time"));
+    if (typeof answer !== "string" || answer === "") throw new StarwakeError("no_token", "the token callback gave no token");
+    return answer;
   }
 
   /** @param {string} token */

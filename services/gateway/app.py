@@ -44,6 +44,7 @@ def run() -> int:
 async def serve(runtime: Runtime, settings: GatewaySettings) -> None:
     """The gateway's life: open, serve until asked to stop, drain, close."""
     listening = listen(settings.host, settings.port, send_buffer_bytes=settings.send_buffer_bytes)
+    runtime.announce_port("players", listening.getsockname()[1])
     tasks = Tasks()
     bus = await _connect(runtime, settings)
     if bus is None:
@@ -81,7 +82,6 @@ async def serve(runtime: Runtime, settings: GatewaySettings) -> None:
     metrics.OUTBOX_BYTES.set_function(lambda: hub.waiting_bytes)
     runtime.health.add_check("feeds", hub.not_ready)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
-    runtime.announce_port("players", listening.getsockname()[1])
     runtime.health.set_ready(True)
     gc.collect()
     gc.freeze()

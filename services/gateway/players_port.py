@@ -23,8 +23,6 @@ from services.gateway.keys import KeysUnavailable
 from services.gateway.session import Session, Surroundings
 from services.gateway.websocket import WebSocket
 
-_REQUEST_S: Final = 10.0
-"""For a request's head to arrive; a connection that says nothing is not kept."""
 _MAX_REQUEST_BYTES: Final = 131_072
 _USER_TIMEOUT_MS: Final = 30_000
 """TCP gives a peer up that acknowledges nothing for so long (RFC 5482); application pings take longer to tell."""
@@ -49,6 +47,11 @@ class Door:
         self._max_connections = max_connections
         self._max_unauthenticated = max_unauthenticated
         self.draining = False
+
+    @property
+    def request_s(self) -> float:
+        """Seconds that the head of a request may take to arrive."""
+        return self._surroundings.limits.authentication_s
 
     def examine(self, method: bytes, target: bytes, headers: upgrade.HeaderList) -> upgrade.Accepted | upgrade.Refused:
         """Whether this upgrade request may go ahead, its token apart."""
@@ -100,7 +103,8 @@ class PlayersHttp(HttpToolsProtocol):
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own narrowing
         super().connection_made(transport)
-        self._slow = self.loop.call_later(_REQUEST_S, transport.abort)
+        # A connection that says nothing is not kept.
+        self._slow = self.loop.call_later(self._door.request_s, transport.abort)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:

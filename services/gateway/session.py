@@ -1,5 +1,6 @@
 """One player's connection: feeds its state machine (`protocol.py`) and carries out what that asks for."""
 
+import asyncio
 import random
 import time
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ _log = get_logger("gateway.session")
 
 _FLUSH_S: Final = 5.0
 _WATCH_S: Final = 1.0
+_RETRY_S: Final = 0.25
 _RECONNECT_MS: Final = (500, 3000)
 """From which `bye` chooses at random when a client may come back, in milliseconds."""
 
@@ -292,16 +294,18 @@ class Session:
     async def _join(self, effect: protocol.Join) -> None:
         hub = self._surroundings.hub
         hub.identified(self, effect.player)
-        try:
-            revoked = await hub.is_revoked(effect.player, self.issued_at)
-        except BusError as error:
-            _log.warning("session.not_joined", session=self.id, error=str(error))
-            self.end(CloseCode.FEED_INTERRUPTED, "the feed cannot be joined at the moment")
+        while self._connection.phase is protocol.Phase.JOINING:  # its deadline ends that
+            try:
+                revoked = await hub.is_revoked(effect.player, self.issued_at)
+            except BusError as error:
+                _log.warning("session.not_joined_yet", session=self.id, error=str(error))
+                await asyncio.sleep(_RETRY_S)
+                continue
+            if revoked:
+                self.end(CloseCode.REVOKED, "the session was revoked")
+            else:
+                hub.join(self, effect.player, effect.resume)
             return
-        if revoked:
-            self.end(CloseCode.REVOKED, "the session was revoked")
-        else:
-            hub.join(self, effect.player, effect.resume)
 
     async def _refresh(self, effect: protocol.Refresh) -> None:
         try:

@@ -11,6 +11,7 @@ from typing import Any
 import jwt
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from libs.bus.connection import Bus, BusOptions
 from libs.bus.feed import begin_epoch, read_feed
@@ -18,10 +19,11 @@ from libs.bus.provision import provision
 from libs.bus.publish import JetStreamPublisher
 from libs.contracts import subjects
 from libs.contracts.ids import PlayerId
+from tests.support.eventually import eventually
 from tests.support.nats import NatsAddress
 from tests.support.service_process import ServiceProcess
 
-SECRET = "contract-tests-secret-of-forty-characters"
+SECRET = "contract-tests-secret-of-forty-characters"  # noqa: S105 - only these tests know it
 
 
 class Player:
@@ -57,9 +59,12 @@ class Player:
     async def closed(self, within_s: float = 10.0) -> int:
         """Read until the end; the close code."""
         async with asyncio.timeout(within_s):
-            await self.connection.wait_closed()
-        assert self.connection.close_code is not None
-        return self.connection.close_code
+            try:
+                while True:
+                    await self.connection.recv()
+            except ConnectionClosed:
+                assert self.connection.close_code is not None
+                return self.connection.close_code
 
 
 class Gateway:
@@ -68,7 +73,7 @@ class Gateway:
     def __init__(self, process: ServiceProcess, bus: Bus, sockets: AsyncExitStack) -> None:
         self.process = process
         self.bus = bus
-        self._sockets = sockets
+        self.sockets = sockets
         self._publisher = JetStreamPublisher(bus)
 
     @property
@@ -83,14 +88,14 @@ class Gateway:
 
     async def open(self, **headers: str) -> Player:
         """A socket without a token."""
-        connection = await self._sockets.enter_async_context(
-            connect(self.url, additional_headers=headers, proxy=None, compression=None)
+        connection = await self.sockets.enter_async_context(
+            connect(self.url, additional_headers=headers, proxy=None, compression=None, max_queue=None)
         )
         return Player(connection)
 
-    async def connect(self, player: str, *, resume: object = None, **token: Any) -> Player:
+    async def connect(self, player: str, *, resume: object = None, ttl_s: float = 600) -> Player:
         """A socket with the token in the header, after its hello."""
-        headers = {"Authorization": f"Bearer {self.token(player, **token)}"}
+        headers = {"Authorization": f"Bearer {self.token(player, ttl_s=ttl_s)}"}
         if resume is not None:
             headers["Starwake-Resume"] = json.dumps(resume)
         socket = await self.open(**headers)
@@ -148,6 +153,12 @@ async def gateway(shared_gateway: ServiceProcess, bus: Bus) -> AsyncIterator[Gat
         yield Gateway(shared_gateway, bus, sockets)
 
 
+def read_ports(process: ServiceProcess) -> dict[str, int]:
+    """The ports that the process has told of by now."""
+    process._read_ports()  # pyright: ignore[reportPrivateUsage] - starting reads them once, perhaps too early for this
+    return process.ports
+
+
 StartGateway = Callable[..., Awaitable[Gateway]]
 
 
@@ -159,8 +170,11 @@ async def start_gateway(
     await prepare_streams(bus)
     async with AsyncExitStack() as sockets:
 
-        async def start(*, on: Bus | None = None, **env: str) -> Gateway:
-            process = await service_process("gateway", **settings(nats_server.url, **env))
+        async def start(*, on: Bus | None = None, until_ready: bool = True, **env: str) -> Gateway:
+            environment = settings(nats_server.url, **env)
+            process = await service_process("gateway", until_ready=until_ready, **environment)
+            # The health port is told first; the players' port follows.
+            await eventually(lambda: "players" in read_ports(process), within_s=20)
             return Gateway(process, on or bus, sockets)
 
         yield start

@@ -1,8 +1,15 @@
+"""Commands: to the command service and back, and what the gateway says where nobody answers."""
+
 from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
 
 from libs.bus.connection import Message
 from libs.contracts import frames
-from tests.contract.gateway.conftest import Gateway
+from libs.contracts.reasons import ErrorCode
+from tests.contract.gateway.conftest import Gateway, StartGateway
+from tests.support.eventually import eventually
 
 
 async def test_a_command_goes_to_the_players_subject_as_it_came_and_its_answer_comes_back(
@@ -73,3 +80,111 @@ async def test_a_resume_replays_what_was_missed_and_goes_on_live(
         (missed[1], missed[0]),
         (live, missed[1]),
     ]
+
+
+async def test_commands_are_answered_in_whatever_order_the_answers_come(
+    gateway: Gateway, unique_player: Callable[[], str]
+) -> None:
+    player = unique_player()
+    waiting: list[Message] = []
+    await gateway.bus.subscribe(f"cmd.{player}.build.list", waiting.append)
+    await gateway.bus.flush()
+    ada = await gateway.connect(player)
+    for command_id in ("first", "second"):
+        await ada.send({"id": command_id, "command": "build.list"})
+    await eventually(lambda: len(waiting) == 2)
+    for request in reversed(waiting):
+        gateway.bus.publish(request.reply, frames.result_body({}))
+    assert [(await ada.frame())["id"] for _ in range(2)] == ["second", "first"]
+
+
+async def test_a_refusal_is_passed_on_as_it_is(gateway: Gateway, unique_player: Callable[[], str]) -> None:
+    player = unique_player()
+    body = frames.error_body(ErrorCode.RATE_LIMITED, "no ★", 1500)
+    await answer_with(gateway, f"cmd.{player}.build.start", body)
+    ada = await gateway.connect(player)
+    assert await ada.ask("build.start") == {
+        "type": "error",
+        "id": "c1",
+        "command": "build.start",
+        "error": {"code": "rate_limited", "message": "no ★", "retry_after_ms": 1500},
+    }
+
+
+@pytest.mark.parametrize("body", [b"", b"nonsense", b'{"result":', b"[]", b'"x"', b"\xff", b'{"other":1}'])
+async def test_an_answer_that_is_none_is_internal(
+    gateway: Gateway, unique_player: Callable[[], str], body: bytes
+) -> None:
+    player = unique_player()
+    await answer_with(gateway, f"cmd.{player}.build.start", body)
+    ada = await gateway.connect(player)
+    assert (await ada.ask("build.start"))["error"]["code"] == "internal"
+    assert (await ada.ask("time"))["type"] == "reply"
+
+
+async def test_a_command_nobody_answers_in_time_is_unavailable_and_a_late_answer_harms_nobody(
+    start_gateway: StartGateway, unique_player: Callable[[], str]
+) -> None:
+    gateway = await start_gateway(STARWAKE_COMMAND_TIMEOUT_S="0.3")
+    player = unique_player()
+    waiting: list[Message] = []
+    await gateway.bus.subscribe(f"cmd.{player}.build.list", waiting.append)
+    await gateway.bus.flush()
+    ada = await gateway.connect(player)
+    assert (await ada.ask("build.list"))["error"]["code"] == "unavailable"
+    gateway.bus.publish(waiting[0].reply, frames.result_body({}))
+    assert (await ada.ask("time", command_id="next"))["id"] == "next"
+
+
+async def test_without_a_command_service_commands_are_unavailable(
+    gateway: Gateway, unique_player: Callable[[], str]
+) -> None:
+    ada = await gateway.connect(unique_player())
+    assert (await ada.ask("build.start"))["error"]["code"] == "unavailable"
+
+
+async def test_with_a_command_service_that_does_not_know_it_a_command_is_unknown(
+    gateway: Gateway, unique_player: Callable[[], str]
+) -> None:
+    player = unique_player()
+    await answer_with(gateway, f"cmd.{player}.commands", frames.result_body({"commands": ["build.start"]}))
+    ada = await gateway.connect(player)
+    assert (await ada.ask("game.unknown"))["error"]["code"] == "unknown_command"
+    assert (await ada.ask("nonsense"))["error"]["code"] == "unknown_command"
+    # Known to the service, but nobody answers it at the moment.
+    assert (await ada.ask("build.start"))["error"]["code"] == "unavailable"
+
+
+async def test_time_and_pong_are_answered_by_the_gateway_itself(
+    gateway: Gateway, unique_player: Callable[[], str]
+) -> None:
+    ada = await gateway.connect(unique_player())
+    for command in ("time", "pong"):
+        told = datetime.fromisoformat((await ada.ask(command))["result"]["server_time"])
+        assert abs((datetime.now(UTC) - told).total_seconds()) < 5
+
+
+async def test_commands_are_counted_by_name_and_outcome(
+    start_gateway: StartGateway, unique_player: Callable[[], str]
+) -> None:
+    gateway = await start_gateway()
+    player = unique_player()
+    await answer_with(gateway, f"cmd.{player}.build.list", frames.result_body({}))
+    ada = await gateway.connect(player)
+    await ada.ask("build.list")
+    for number in range(5):
+        await ada.ask(f"made.up{number}")
+    await gateway.push(player)
+    await ada.frame()
+    counted = await gateway.process.metrics()
+    assert counted['starwake_gateway_commands_total{command="build.list",outcome="ok"}'] == 1
+    assert counted['starwake_gateway_commands_total{command="other",outcome="unavailable"}'] == 5
+    assert counted["starwake_gateway_command_seconds_count"] == 6
+    assert counted["starwake_gateway_connections"] == 1
+    assert counted["starwake_gateway_pushes_total"] == 1
+    assert counted["starwake_gateway_push_delay_seconds_count"] == 1
+
+
+async def answer_with(gateway: Gateway, subject: str, body: bytes) -> None:
+    await gateway.bus.subscribe(subject, lambda request: gateway.bus.publish(request.reply, body))
+    await gateway.bus.flush()

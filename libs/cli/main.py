@@ -81,7 +81,7 @@ def up(  # noqa: PLR0913 - one an option
         durable=durable,
         sync_always=sync_always,
     )
-    raise typer.Exit(run_up(options, data, ephemeral=ephemeral, console=Console()))
+    raise typer.Exit(run_up(options, data, ephemeral=ephemeral, console=Console(highlight=False)))
 
 
 @app.command(rich_help_panel="The stack")

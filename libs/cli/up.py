@@ -24,6 +24,7 @@ from libs.cli.errors import EXIT_FAILED, EXIT_USAGE, CliError
 
 _MIGRATE_SECONDS: Final = 120.0
 _OTHERS_SECONDS: Final = 30.0
+_SAME_REQUEST_SECONDS: Final = 1.0
 _HIGHEST_PORT: Final = 65535
 _TICK: Final = "✓"
 
@@ -55,6 +56,7 @@ class Up:
         self._secrets = secrets_of(data, os.environ.get("STARWAKE_JWT_SECRET"))
         self._plan = make_plan(options, data, self._secrets)
         self._stop = asyncio.Event()
+        self._stopped_at = 0.0
         self._keepers = {
             part.name: Keeper(part, self._tell, self._write_state)
             for part in (*self._plan.servers, *self._plan.services)
@@ -140,13 +142,15 @@ class Up:
         (self._data / "stack.json").unlink(missing_ok=True)
 
     def _asked_to_stop(self) -> None:
-        if self._stop.is_set():
+        if not self._stop.is_set():
+            self._console.print("stopping (once more: at once)")
+            self._stopped_at = time.monotonic()
+            self._stop.set()
+        # One Ctrl-C may come twice: from the terminal to all of its processes, and again through `uv run` or `just`.
+        elif time.monotonic() - self._stopped_at > _SAME_REQUEST_SECONDS:
             self._console.print("killing everything")
             for keeper in self._keepers.values():
                 keeper.kill()
-        else:
-            self._console.print("stopping (once more: at once)")
-            self._stop.set()
 
     def _tell(self, event: Event) -> None:
         if isinstance(event, Started):

@@ -292,7 +292,7 @@ class Line:
                 token = await self._token_provider()
         except Exception as error:
             # Whatever it raises is the provider's affair: often a network that comes back, so it is asked again.
-            raise TokenUnavailable(f"the token provider failed: {error!r}") from error
+            raise TokenUnavailable(f"no token: {str(error) or type(error).__name__}") from error
         return token.strip()  # read from a file, a token often ends in a newline, which no header may hold
 
     def _start_refresh(self) -> None:

@@ -73,7 +73,7 @@ class Line:
         taken: list[Job] = []
         while self._heap and self._heap[0][0] <= now and len(taken) < limit:
             job = heapq.heappop(self._heap)[2]
-            if self._is_first(job):
+            if self._is_next(job):
                 job.handed_out = True
                 taken.append(job)
         return taken
@@ -100,7 +100,7 @@ class Line:
         left: list[Job] = []
         while self._heap:
             job = heapq.heappop(self._heap)[2]
-            if self._is_first(job):
+            if self._is_next(job):
                 left += self.fail(job)
         return left
 
@@ -121,7 +121,7 @@ class Line:
     def _push(self, job: Job) -> None:
         heapq.heappush(self._heap, (job.at, job.row.id, job))
 
-    def _is_first(self, job: Job) -> bool:
-        """Whether nothing of its source stands before it: a row that was put before another left that in the heap."""
+    def _is_next(self, job: Job) -> bool:
+        """Whether a heap's entry still counts: a row before which another was put stands there more than once."""
         behind = self._sources.get(job.row.source_id)
-        return behind is not None and behind[0] is job
+        return behind is not None and behind[0] is job and not job.handed_out

@@ -84,6 +84,7 @@ def test_an_earlier_row_that_is_found_later_is_still_told_first() -> None:
     assert first.row.id == 1
     line.told(first)
     assert [job.row.id for job in line.take(1.0, 10)] == [2]
+    assert line.take(1.0, 10) == [], "each row is handed out once"
 
 
 def test_giving_up_leaves_only_what_is_handed_out() -> None:

@@ -49,8 +49,8 @@ test-browser *options: _chromium
 
 # The page's modules under node
 [group('test')]
-test-web:
-    {{ uv }} python -m tests.support.node --test tests/web/
+test-web *options:
+    {{ pytest }} tests/web "$@"
 
 # What deploy/ holds
 [group('test')]

@@ -14,7 +14,12 @@ ServiceName = Literal["gateway", "command", "scheduler"]
 SERVICES: Final[tuple[ServiceName, ...]] = ("gateway", "command", "scheduler")
 
 # What commands and tests read besides the services' own settings.
-_OWN_NAMES: Final = frozenset({"STARWAKE_DATA", "STARWAKE_URL", "STARWAKE_TOKEN", "STARWAKE_TEST_CONTAINERS"})
+_OWN_NAMES: Final = frozenset(
+    {
+        *("STARWAKE_DATA", "STARWAKE_URL", "STARWAKE_TOKEN"),
+        *("STARWAKE_TEST_CONTAINERS", "STARWAKE_TEST_CHROMIUM"),
+    }
+)
 
 
 def serve(name: ServiceName) -> int:

@@ -16,8 +16,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from libs.runtime.errors import SettingsError
 
 PREFIX = "STARWAKE_"
-# Kubernetes and Docker put addresses of services into every container: SOMETHING_PORT_80_TCP_ADDR and the like.
+# Kubernetes and Docker put addresses of services into every container: SOMETHING_PORT_80_TCP_ADDR and the like, and
+# SOMETHING_PORT=tcp://10.0.0.1:80.
 _SERVICE_LINK = re.compile(r"_(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP)(_\w+)?)$")
+_SERVICE_LINK_VALUE = re.compile(r"^(tcp|udp)://")
 
 
 def _readable_file(path: Path) -> Path:

@@ -60,6 +60,7 @@ def test_addresses_that_orchestrators_put_into_containers_are_not_unknown_settin
     refuse_unknown_names(
         names_of(BusSettings),
         {
+            "STARWAKE_GATEWAY_PORT": "tcp://10.0.0.1:8080",
             "STARWAKE_GATEWAY_SERVICE_HOST": "10.0.0.1",
             "STARWAKE_GATEWAY_PORT_8080_TCP_ADDR": "10.0.0.1",
             "HOME": "/",

@@ -140,7 +140,12 @@ def refuse_unknown_names(known: Iterable[str], environment: Mapping[str, str] = 
     """
     names = set(known)
     unknown = sorted(
-        name for name in environment if name.startswith(PREFIX) and name not in names and not _SERVICE_LINK.search(name)
+        name
+        for name, value in environment.items()
+        if name.startswith(PREFIX)
+        and name not in names
+        and not _SERVICE_LINK.search(name)
+        and not (name.endswith("_PORT") and _SERVICE_LINK_VALUE.match(value))
     )
     if unknown:
         raise SettingsError("; ".join(_unknown(name, names) for name in unknown))

@@ -73,6 +73,10 @@ class PlaySession:
         self.state.feed.append((self.player.now(), text))
         self._display.say(text)
 
+    def _confirm(self, text: str) -> None:
+        # Not in the feed: there the push about the same thing stands already, or comes in a moment.
+        self._display.say(text)
+
     async def carry_out(self, order: Order) -> bool:
         """Do what was ordered and tell how it went; whether it went well.
 
@@ -96,14 +100,14 @@ class PlaySession:
         match order:
             case Start(kind, site):
                 started = self.state.see(await self.player.build_start(kind, site))
-                self.tell(f"ordered: {self._describe(started)}")
+                self._confirm(f"ordered: {self._describe(started)}")
             case Cancel(number):
                 cancelled = self.state.see(await self.player.build_cancel(self._numbered(number).build))
-                self.tell(f"cancelled: #{cancelled.number}")
+                self._confirm(f"cancelled: #{cancelled.number}")
             case SpeedUp(number, times):
                 build = self._numbered(number).build
                 changed = self.state.see(await self.player.build_reschedule(build, factor=1 / times))
-                self.tell(f"rescheduled: {self._describe(changed)}")
+                self._confirm(f"rescheduled: {self._describe(changed)}")
             case Show(what):
                 self._show(what)
             case Wait(seconds):

@@ -258,7 +258,7 @@ async def test_the_picture_shows_builds_feed_and_line(universe: LivingUniverse) 
         await session.carry_out(Start("shipyard", "io-3"))
         arrival = {"event_id": "e", "arrives_at": "2099-01-01T00:00:00.000Z", "remaining_s": 5400}
         await universe.push("dragons.inbound", arrival, feed="all")
-        await eventually(lambda: len(session.state.feed) == 4)
+        await eventually(lambda: len(session.state.feed) == 3)
         picture = re.sub(r"\x1b\[[0-9;]*m", "", render(session, 80, 20))
         assert re.search(r"starwake +ada +live \d+ ms +\d\d:\d\d:\d\d UTC", picture)
         assert "space dragons arrive in" in picture

@@ -337,6 +337,27 @@ test("a listener that fails takes neither the line nor the other listeners with 
   assert.equal(client.state.name, "live");
 });
 
+test("connecting to nobody ends after the time allowed, and leaves nothing open", async () => {
+  const connecting = Starwake.connect("ws://test/ws", { token: "t", WebSocket: Socket, random: () => 0, timeoutMs: 5000 });
+  const refused = assert.rejects(connecting, { name: "StarwakeError", code: "timeout" });
+  await settle();
+  Socket.last.drops();
+  await pass(5000);
+  await refused;
+  const tried = Socket.all.length;
+  await pass(60_000);
+  assert.equal(Socket.all.length, tried);
+});
+
+test("a refused token ends connecting at once", async () => {
+  const connecting = Starwake.connect("ws://test/ws", { token: "t", WebSocket: Socket });
+  const refused = assert.rejects(connecting, { name: "LineClosed", closeCode: 4500 });
+  await settle();
+  Socket.last.open();
+  Socket.last.drops(4500, "invalid token");
+  await refused;
+});
+
 test("a closed client can be opened again and goes on from its position", async () => {
   const { client } = await line();
   client.close();

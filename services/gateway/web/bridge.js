@@ -93,7 +93,7 @@ export class Bridge {
       if (!this.#state.loaded || hello.recovered !== true) void this.#refresh();
       else void this.#catalogue();
     });
-    line.on("reset", () => void this.#refresh());
+    line.on("reset", ({ reason }) => { if (reason === "gap") void this.#refresh(); }); // where it was not recovered, hello says so
     line.on("resumed", ({ missed }) => this.views.line.resumed(missed));
     line.on("push", (push) => this.#told(push));
     line.on("position", () => { this.#keeping ??= setTimeout(() => this.#keep(), JOURNAL_MS); });

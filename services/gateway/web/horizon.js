@@ -65,7 +65,7 @@ export class Horizon {
       const fits = lane >= 0 && x + room < this.#width + 20;
       if (lane >= 0) lanes[lane] = x + (fits ? room : 10);
       item.style.setProperty("--x", `${x.toFixed(2)}px`);
-      set(item, "data-lane", Math.max(0, lane));
+      set(item, "data-lane", lane); // -1: a mark on the axis itself, where it covers no words
       set(item, "data-bare", !fits);
     });
     const first = this.#events[0];

@@ -243,10 +243,11 @@ function frame() {
   ];
 }
 
-/** Where a body's name and countdown stand: below it; a moon's on the side away from its planet. @param {Placed} body @param {number} ring */
-function wording({ around, bearing }, ring) {
-  if (!around) return { name: { y: ring + 5, dy: "1.1em" }, count: { y: ring + 5, dy: "2.15em" } };
-  const right = bearing < 180;
+/** Where a body's name and countdown stand: below it; a moon's away from its planet; far out, away from the rim and its names. @param {Placed} body @param {number} ring */
+function wording({ around, orbit, bearing }, ring) {
+  const farOut = orbit >= ORBITS.length - 2;
+  if (!around && !farOut) return { name: { y: ring + 5, dy: "1.1em" }, count: { y: ring + 5, dy: "2.15em" } };
+  const right = farOut !== bearing < 180;
   const side = { x: right ? ring + 12 : -ring - 12, "text-anchor": right ? "start" : "end" };
   return { name: { ...side, dy: "-0.2em" }, count: { ...side, dy: "0.95em" } };
 }

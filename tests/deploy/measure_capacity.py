@@ -21,12 +21,12 @@ from websockets.asyncio.client import connect as connect_websocket
 
 from libs.bus.alarms import Alarms
 from libs.bus.connection import Bus, BusOptions
+from libs.bus.feed import begin_epoch
 from libs.bus.provision import provision
 from libs.bus.publish import JetStreamPublisher
 from libs.contracts.alarms import build_alarm
 from libs.contracts.builds import BuildRecord, BuildState
 from libs.contracts.ids import BuildId, PlayerId, Revision, new_id
-from tests.support.eventually import eventually
 from tests.support.nats import LocalNats
 from tests.support.postgres import LocalPostgres, connect
 from tests.support.service_process import ServiceProcess
@@ -74,10 +74,14 @@ async def nats_bytes(directory: Path) -> tuple[float, float]:
             await alarms.arm([build_alarm(_build(number)) for number in range(start, start + BATCH)])
         memory = process.memory_info().rss - before
         await bus.close()
-        disk = sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
+        disk = await asyncio.to_thread(_bytes_below, directory)
         return memory / BUILDS, disk / BUILDS
     finally:
         await server.stop()
+
+
+def _bytes_below(directory: Path) -> int:
+    return sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
 
 
 def _build(number: int) -> BuildRecord:
@@ -101,6 +105,7 @@ async def gateway_bytes(directory: Path) -> float:
     try:
         bus = await Bus.connect(BusOptions(url=server.address.url))
         await provision(bus, 1)
+        await begin_epoch(bus, above=0)
         await bus.close()
         gateway = ServiceProcess(
             "gateway",
@@ -124,7 +129,6 @@ async def gateway_bytes(directory: Path) -> float:
                     )
                 )
                 await socket.recv()
-            await eventually(lambda: True, 1)
             grown = process.memory_info().rss - before
         await gateway.stop()
         return grown / CONNECTIONS
@@ -132,24 +136,28 @@ async def gateway_bytes(directory: Path) -> float:
         await server.stop()
 
 
-async def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="starwake-capacity-") as name:
-        directory = Path(name)
-        directory.chmod(0o711)
-        for folder in ("postgres", "nats", "gateway"):
-            (directory / folder).mkdir(mode=0o711)
-        row = await postgres_bytes(directory / "postgres")
-        memory, disk = await nats_bytes(directory / "nats")
-        connection = await gateway_bytes(directory / "gateway")
-    figures = {
+async def measure(directory: Path) -> dict[str, int]:
+    """All figures, in bytes."""
+    row = await postgres_bytes(directory / "postgres")
+    memory, disk = await nats_bytes(directory / "nats")
+    connection = await gateway_bytes(directory / "gateway")
+    return {
         "postgres_bytes_per_build": round(row),
         "nats_memory_bytes_per_build": round(memory),
         "nats_disk_bytes_per_build": round(disk),
         "gateway_bytes_per_connection": round(connection),
     }
-    json.dump(figures, sys.stdout, indent=2)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="starwake-capacity-") as name:
+        directory = Path(name)
+        directory.chmod(0o711)
+        for folder in ("postgres", "nats", "gateway"):
+            (directory / folder).mkdir(mode=0o711)
+        json.dump(asyncio.run(measure(directory)), sys.stdout, indent=2)
     sys.stdout.write("\n")
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

@@ -102,7 +102,7 @@ async def test_a_provider_that_fails_at_first_is_told_to_the_caller(universe: Un
     async def token() -> str:
         raise LookupError("no such account")
 
-    with pytest.raises(TokenUnavailable, match="no token: .*no such account") as caught:
+    with pytest.raises(TokenUnavailable, match="no token: no such account") as caught:
         async with Starwake.connect(universe.url, token_provider=token):
             pass
     assert isinstance(caught.value.__cause__, LookupError)

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,7 +75,7 @@ async def accepts(port: int) -> bool:
 @asynccontextmanager
 async def listening(
     name: str, argv: Iterable[str], port: int, folder: Path, env: dict[str, str]
-) -> AsyncIterator[Server]:
+) -> AsyncGenerator[Server]:
     """A server process that listens on `port`."""
     async with server(name, argv, env=env, log_folder=folder) as running:
         await until(lambda: accepts(port), 60, name)
@@ -83,7 +83,7 @@ async def listening(
 
 
 @asynccontextmanager
-async def redis_server(folder: Path) -> AsyncIterator[tuple[str, Server]]:
+async def redis_server(folder: Path) -> AsyncGenerator[tuple[str, Server]]:
     """Redis with its append-only file on, synced every second, as its documentation recommends."""
     [port] = free_ports(1)
     store = folder / "redis"
@@ -97,7 +97,7 @@ async def redis_server(folder: Path) -> AsyncIterator[tuple[str, Server]]:
 
 
 @asynccontextmanager
-async def postgres_server(folder: Path) -> AsyncIterator[tuple[PostgresServer, list[psutil.Process]]]:
+async def postgres_server(folder: Path) -> AsyncGenerator[tuple[PostgresServer, list[psutil.Process]]]:
     """A fresh Postgres with fsync on, on the server core."""
     [port] = free_ports(1)
     postgres = PostgresServer(folder / "postgres", folder / "postgres.log", port, secrets.token_hex(8))

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ UVICORN = (sys.executable, "-m", "uvicorn", "--host", LOOPBACK, "--log-level", "
 
 
 @asynccontextmanager
-async def fastapi_echo(folder: Path) -> AsyncIterator[Running]:
+async def fastapi_echo(folder: Path) -> AsyncGenerator[Running]:
     """FastAPI's tutorial loop under uvicorn, compression off."""
     [port] = free_ports(1)
     argv = (*UVICORN, "--port", str(port), "--ws-per-message-deflate", "false", "tests.bench.peers.fastapi_echo:app")
@@ -25,7 +25,7 @@ async def fastapi_echo(folder: Path) -> AsyncIterator[Running]:
 
 
 @asynccontextmanager
-async def node_ws(folder: Path) -> AsyncIterator[Running]:
+async def node_ws(folder: Path) -> AsyncGenerator[Running]:
     """The package `ws` under node; `npm install ws` is done once beside the peer's file."""
     [port] = free_ports(1)
     script = Path(__file__).parent.parent / "peers" / "node_ws.mjs"
@@ -34,7 +34,7 @@ async def node_ws(folder: Path) -> AsyncIterator[Running]:
 
 
 @asynccontextmanager
-async def celery(folder: Path, workers: int = 2) -> AsyncIterator[Running]:
+async def celery(folder: Path, workers: int = 2) -> AsyncGenerator[Running]:
     """The seed design: FastAPI, Celery with `workers` processes, Redis, Postgres."""
     [port] = free_ports(1)
     async with redis_server(folder) as (redis_url, redis), postgres_server(folder) as (postgres, postgres_processes):
@@ -66,7 +66,7 @@ async def celery(folder: Path, workers: int = 2) -> AsyncIterator[Running]:
 
 
 @asynccontextmanager
-async def socketio(folder: Path) -> AsyncIterator[Running]:
+async def socketio(folder: Path) -> AsyncGenerator[Running]:
     """python-socketio with its Redis manager under uvicorn."""
     [port] = free_ports(1)
     async with redis_server(folder) as (redis_url, redis):
@@ -85,7 +85,7 @@ async def socketio(folder: Path) -> AsyncIterator[Running]:
 
 
 @asynccontextmanager
-async def channels(folder: Path) -> AsyncIterator[Running]:
+async def channels(folder: Path) -> AsyncGenerator[Running]:
     """Django Channels with channels-redis under Daphne."""
     [port] = free_ports(1)
     async with redis_server(folder) as (redis_url, redis):

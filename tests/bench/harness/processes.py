@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -61,7 +61,7 @@ async def server(
     env: Mapping[str, str] | None = None,
     core: int | None = SERVER_CORE,
     log_folder: Path,
-) -> AsyncIterator[Server]:
+) -> AsyncGenerator[Server]:
     """Run a server process for the time of the block; its output goes to `<log_folder>/<name>.log`."""
     with (log_folder / f"{name}.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
@@ -119,7 +119,7 @@ class Load:
 
 
 @asynccontextmanager
-async def load(spec: Mapping[str, object], *, core: int | None = CLIENT_CORE) -> AsyncIterator[Load]:
+async def load(spec: Mapping[str, object], *, core: int | None = CLIENT_CORE) -> AsyncGenerator[Load]:
     """Run the load client with this spec, on a core of its own."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.bench.load.client", json.dumps(spec)),

@@ -5,9 +5,9 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tests.bench.load.player import Frame, Player, connect, due_of
 from tests.bench.load.statistics import summary
@@ -49,57 +49,65 @@ def tell_ready() -> None:
     sys.stdout.flush()
 
 
-async def round_trips(spec: "Spec") -> dict[str, object]:
-    """Closed loop: each player keeps `depth` commands in flight for `seconds` after one second of warm-up.
+class ClosedLoop:
+    """Players that each answer a reply with their next command.
 
     Options: `command`, `kind` (of build.start), `build_seconds` (for peers that take it with the order), `depth`.
     """
-    command = str(spec.options.get("command", "time"))
-    kind = str(spec.options.get("kind", ""))
-    build_seconds = float(spec.options.get("build_seconds", 86_400))
-    numbers = count()
-    sent: dict[str, float] = {}
-    took: list[float] = []
-    errors: Counter[str] = Counter()
-    phase = "warm-up"
-    run = f"{time.time_ns():x}"
 
-    def order(player: Player) -> None:
-        command_id = f"{run}-{next(numbers)}"
+    def __init__(self, options: Mapping[str, float | str]) -> None:
+        self.command = str(options.get("command", "time"))
+        self.kind = str(options.get("kind", ""))
+        self.build_seconds = float(options.get("build_seconds", 86_400))
+        self.phase: Literal["warm-up", "measured", "ended"] = "warm-up"
+        self.took: list[float] = []
+        self.errors: Counter[str] = Counter()
+        self._run = f"{time.time_ns():x}"
+        self._numbers = count()
+        self._sent: dict[str, float] = {}
+
+    def order(self, player: Player) -> None:
+        """Send the player's next command."""
+        command_id = f"{self._run}-{next(self._numbers)}"
         args: dict[str, object] = {}
-        if command == "build.start":
-            args = {"kind": kind, "site": command_id, "seconds": build_seconds}
-        sent[command_id] = time.perf_counter()
-        player.send(json.dumps({"id": command_id, "command": command, "args": args}).encode())
+        if self.command == "build.start":
+            args = {"kind": self.kind, "site": command_id, "seconds": self.build_seconds}
+        self._sent[command_id] = time.perf_counter()
+        player.send(json.dumps({"id": command_id, "command": self.command, "args": args}).encode())
 
-    def on_frame(player: Player, frame: Frame) -> None:
+    def on_frame(self, player: Player, frame: Frame) -> None:
+        """Note how long an answer took, and go on."""
         if frame.type not in {"reply", "error"} or frame.id is None:
             return
-        began = sent.pop(frame.id, None)
+        began = self._sent.pop(frame.id, None)
         if began is None:
-            errors["answered twice"] += 1
+            self.errors["answered twice"] += 1
             return
         if frame.type == "error":
-            errors[bytes(frame.error).decode()] += 1
-        elif phase == "measured":
-            took.append(time.perf_counter() - began)
-        if phase != "ended":
-            order(player)
+            self.errors[bytes(frame.error).decode()] += 1
+        elif self.phase == "measured":
+            self.took.append(time.perf_counter() - began)
+        if self.phase != "ended":
+            self.order(player)
 
-    players = await connect_all(spec, on_frame)
+
+async def round_trips(spec: "Spec") -> dict[str, object]:
+    """A closed loop: each player keeps `depth` commands in flight for `seconds`, after one second of warm-up."""
+    loop = ClosedLoop(spec.options)
+    players = await connect_all(spec, loop.on_frame)
     tell_ready()
     for player in players:
         for _ in range(int(spec.options.get("depth", 1))):
-            order(player)
+            loop.order(player)
     await asyncio.sleep(1)
-    phase, began = "measured", time.perf_counter()
+    loop.phase, began = "measured", time.perf_counter()
     await asyncio.sleep(spec.seconds)
     wall = time.perf_counter() - began
-    phase = "ended"
+    loop.phase = "ended"
     return {
-        "per_s": round(len(took) / wall, 1),
-        "latency_ms": summary(took, 1000),
-        "errors": dict(errors.most_common(5)),
+        "per_s": round(len(loop.took) / wall, 1),
+        "latency_ms": summary(loop.took, 1000),
+        "errors": dict(loop.errors.most_common(5)),
     }
 
 

@@ -1,13 +1,17 @@
 """One player of the load client: a WebSocket on picows' compiled parser, with little Python around a frame."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import Any, Final, cast
 
 import jwt
 import msgspec
-from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+import picows
+from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
+# Its signature ends in untyped keyword arguments for the event loop.
+_ws_connect: Final = cast("Callable[..., Awaitable[tuple[Any, WSListener]]]", picows.ws_connect)  # pyright: ignore[reportUnknownMemberType]
 FrameHandler = Callable[["Player", "Frame"], None]
 
 
@@ -92,7 +96,7 @@ async def connect(url: str, name: str, secret: str, on_frame: FrameHandler, time
         OSError, picows.WSError: refused or not in time.
     """
     token = jwt.encode({"sub": name, "iat": int(time.time()), "exp": int(time.time()) + 86_400}, secret, "HS256")
-    _, listener = await ws_connect(
+    _, listener = await _ws_connect(
         lambda: Player(name, on_frame),
         url,
         websocket_handshake_timeout=timeout_s,

@@ -23,9 +23,11 @@ ORDER BY due_at, id
 
 -- name: cancel_events
 -- Those of them that are not told yet never will be. Locked by id, like every statement that locks events.
-UPDATE world_event
-SET state = 'cancelled', revision = revision + 1
-WHERE state = 'scheduled' AND id IN (
-    SELECT id FROM world_event WHERE series = $1 OR id = $1 ORDER BY id FOR NO KEY UPDATE
+WITH locked AS MATERIALIZED (
+    SELECT id, state FROM world_event WHERE series = $1 OR id = $1 ORDER BY id FOR NO KEY UPDATE
 )
-RETURNING id::text, revision
+UPDATE world_event
+SET state = 'cancelled', revision = world_event.revision + 1
+FROM locked
+WHERE world_event.id = locked.id AND world_event.id = ANY (ARRAY(SELECT id FROM locked WHERE state = 'scheduled'))
+RETURNING world_event.id::text, world_event.revision

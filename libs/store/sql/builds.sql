@@ -3,8 +3,8 @@
 SELECT id::text, player, kind, site, state, revision, started_at, due_at, completed_at, cancelled_at, follow_ups, trace,
     date_trunc('milliseconds', clock_timestamp()) AS now
 FROM build
-WHERE player = $1 AND ($2::uuid IS NULL OR id < $2)
-ORDER BY id DESC
+WHERE player = $1 AND id < coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+ORDER BY build.id DESC
 LIMIT $3
 
 -- name: list_state
@@ -12,9 +12,9 @@ LIMIT $3
 SELECT id::text, player, kind, site, state, revision, started_at, due_at, completed_at, cancelled_at, follow_ups, trace,
     date_trunc('milliseconds', clock_timestamp()) AS now
 FROM build
-WHERE player = $1 AND ($2::uuid IS NULL OR id < $2) AND state = $4
+WHERE player = $1 AND id < coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff') AND state = $4
     AND (completed_at IS NULL OR completed_at <= clock_timestamp())
-ORDER BY id DESC
+ORDER BY build.id DESC
 LIMIT $3
 
 -- name: list_building
@@ -24,13 +24,17 @@ FROM (
     SELECT id::text, player, kind, site, state, revision, started_at, due_at, completed_at, cancelled_at, follow_ups,
         trace, id AS sort_key
     FROM build
-    WHERE player = $1 AND state = 'building' AND ($2::uuid IS NULL OR id < $2)
+    WHERE player = $1 AND state = 'building'
     UNION ALL
-    SELECT id::text, player, kind, site, state, revision, started_at, due_at, completed_at, cancelled_at, follow_ups,
-        trace, id AS sort_key
-    FROM build
-    WHERE player = $1 AND state = 'completed' AND due_at > clock_timestamp() AND ($2::uuid IS NULL OR id < $2)
+    (
+        SELECT id::text, player, kind, site, state, revision, started_at, due_at, completed_at, cancelled_at, follow_ups,
+            trace, id AS sort_key
+        FROM build
+        WHERE player = $1 AND state = 'completed' AND due_at > clock_timestamp()
+        ORDER BY due_at
+    )
 ) AS under_way
+WHERE sort_key < coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
 ORDER BY sort_key DESC
 LIMIT $3
 

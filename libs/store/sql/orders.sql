@@ -7,38 +7,56 @@ SELECT pg_advisory_xact_lock(key) FROM unnest($1::bigint[]) AS key
 -- Sorted by id, like every statement that locks builds; what it returns is each row as it is once locked.
 SELECT id::text, player, kind, site, state, revision, started_at, due_at, completed_at, cancelled_at, follow_ups, trace
 FROM build
-WHERE id IN (
+WHERE id = ANY (ARRAY(
     SELECT unnest($1::uuid[])
-    UNION ALL
+    UNION
     SELECT busy.id
     FROM unnest($2::text[], $3::text[]) AS ask (player, site)
-    JOIN build AS busy ON busy.player = ask.player AND busy.site = ask.site AND busy.state = 'building'
-)
+    CROSS JOIN LATERAL (
+        SELECT id FROM build
+        WHERE build.player = ask.player AND build.site = ask.site AND build.state = 'building'
+        LIMIT 1
+    ) AS busy
+))
 ORDER BY build.id
 FOR NO KEY UPDATE
 
 -- name: load_orders
 -- For each order of a batch, in its order: the time; what the inbox remembers; what its site is busy with; how many
 -- builds its player has under way (counted up to a bound). A row that was completed ahead of its time still counts.
+-- LATERAL with LIMIT keeps the planner from joining whole tables while they are young and their statistics empty;
+-- ORDER BY due_at leads it to the index of recent completions, not to the one of all that a player ever finished.
 WITH clock AS MATERIALIZED (SELECT date_trunc('milliseconds', clock_timestamp()) AS now)
 SELECT
-    clock.now, inbox.command, inbox.fingerprint, inbox.outcome,
+    clock.now, known.command, known.fingerprint, known.outcome,
     coalesce(busy.kind, recent.kind) AS busy_kind,
     CASE WHEN busy.kind IS NULL THEN recent.due_at END AS free_at,
-    held.builds + coalesce(ahead.builds, 0) AS builds
+    held.builds + ahead.builds AS builds
 FROM clock
 CROSS JOIN unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS ask (player, command_id, site, number)
-LEFT JOIN inbox ON inbox.player = ask.player AND inbox.command_id = ask.command_id
-LEFT JOIN build AS busy ON busy.player = ask.player AND busy.site = ask.site AND busy.state = 'building'
+LEFT JOIN LATERAL (
+    SELECT command, fingerprint, outcome FROM inbox
+    WHERE inbox.player = ask.player AND inbox.command_id = ask.command_id
+    LIMIT 1
+) AS known ON true
+LEFT JOIN LATERAL (
+    SELECT kind FROM build
+    WHERE build.player = ask.player AND build.site = ask.site AND build.state = 'building'
+    LIMIT 1
+) AS busy ON true
 CROSS JOIN LATERAL (
     SELECT count(*) AS builds
     FROM (SELECT FROM build WHERE build.player = ask.player AND build.state = 'building' LIMIT $4) AS counted
 ) AS held
-LEFT JOIN LATERAL (
+CROSS JOIN LATERAL (
     SELECT count(*) AS builds
-    FROM build
-    WHERE build.player = ask.player AND build.state = 'completed' AND build.due_at > clock.now
-) AS ahead ON true
+    FROM (
+        SELECT FROM build
+        WHERE build.player = ask.player AND build.state = 'completed' AND build.due_at > clock.now
+        ORDER BY build.due_at
+        LIMIT $4
+    ) AS counted
+) AS ahead
 LEFT JOIN LATERAL (
     SELECT build.kind, build.due_at
     FROM build
@@ -66,13 +84,14 @@ WHERE player = ANY ($1::text[])
 ORDER BY player, site, position
 
 -- name: change_builds
--- Cancelled and rescheduled rows. The condition is the guard: fewer rows than asked for means that somebody else came
--- first, and the whole batch is rolled back and judged again.
+-- Cancelled and rescheduled rows. The revision is the guard (it names one content, here one that was building): fewer
+-- rows than asked for means that somebody else came first, and the whole batch is rolled back and judged again.
+-- The ids once more as ANY, and no word on the state: that leads to the primary key on young tables too.
 UPDATE build
 SET state = new.state, revision = new.revision, due_at = new.due_at, cancelled_at = new.cancelled_at
 FROM unnest($1::uuid[], $2::int[], $3::text[], $4::int[], $5::timestamptz[], $6::timestamptz[])
     AS new (id, expected, state, revision, due_at, cancelled_at)
-WHERE build.id = new.id AND build.state = 'building' AND build.revision = new.expected
+WHERE build.id = ANY ($1::uuid[]) AND build.id = new.id AND build.revision = new.expected
 
 -- name: insert_orders
 -- A whole batch: its builds, what the inbox will remember, and what has yet to be told, in its order.

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import signal
 from collections.abc import Iterable
 
 from prompt_toolkit.application import Application
@@ -195,7 +196,7 @@ class Screen:
 
 
 async def play_on_screen(player: Starwake, terminal_input: Input | None = None, output: Output | None = None) -> int:
-    """Play on the terminal until `quit`, Ctrl-C or Ctrl-D; 0.
+    """Play on the terminal until `quit`, Ctrl-C, Ctrl-D or SIGTERM; 0.
 
     Raises:
         SessionError: the session is over.
@@ -204,13 +205,17 @@ async def play_on_screen(player: Starwake, terminal_input: Input | None = None, 
     session = PlaySession(player, ScreenDisplay())
     await session.begin()
     screen = Screen(session, terminal_input, output)
-    running = [
+    terminated = asyncio.Event()
+    # Killed on the spot, it would leave the terminal on the alternate screen and without echo.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminated.set)
+    running: list[asyncio.Task[object]] = [
         asyncio.create_task(coroutine, name="play-screen")
         for coroutine in (
             screen.application.run_async(handle_sigint=False),
             session.listen(),
             session.keep_time(),
             screen.carry_out(),
+            terminated.wait(),
         )
     ]
     try:
@@ -221,4 +226,5 @@ async def play_on_screen(player: Starwake, terminal_input: Input | None = None, 
         for task in running:
             task.cancel()
         await asyncio.wait(running)
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
     return 0

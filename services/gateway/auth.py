@@ -101,7 +101,7 @@ class Authenticator:
                 return jwt.decode(
                     token,
                     key.material,
-                    algorithms=list(key.algorithms),
+                    algorithms=[key.algorithm],
                     issuer=self._issuer,
                     audience=self._audience,
                     options={

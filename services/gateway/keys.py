@@ -4,6 +4,7 @@ Each key is loaded with the algorithms that it may be used with; a token's heade
 """
 
 import asyncio
+import base64
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ FETCH_TIMEOUT_S: Final = 5.0
 MAX_JWKS_BYTES: Final = 1_048_576
 _MIN_RSA_BITS: Final = 2048
 _CURVE_ALGORITHMS: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA", "Ed448": "EdDSA"}
+_PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth"})
 _RSA_ALGORITHMS: Final = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 
 
@@ -35,11 +37,11 @@ class KeysUnavailable(Exception):  # noqa: N818 - the protocol's word
 
 
 class VerificationKey(NamedTuple):
-    """A key, its id if it has one, and the only algorithms that it verifies."""
+    """A key, its id if it has one, and the only algorithm that it verifies; `material` is prepared for exactly that."""
 
     kid: str | None
-    algorithms: frozenset[str]
-    material: Any
+    algorithm: str
+    material: jwt.PyJWK
 
 
 class KeySource(Protocol):
@@ -66,7 +68,9 @@ class SharedSecret:
         material = secret.encode()
         if len(material) < MIN_SECRET_BYTES:
             raise ValueError(f"an HS256 secret needs at least {MIN_SECRET_BYTES} bytes (RFC 7518, 3.2)")
-        self._keys = (VerificationKey(None, frozenset({"HS256"}), material),)
+        encoded = base64.urlsafe_b64encode(material).rstrip(b"=").decode()
+        # Prepared once: the library would look at each use whether the secret is a PEM or DER file by mistake.
+        self._keys = (VerificationKey(None, "HS256", jwt.PyJWK({"kty": "oct", "k": encoded}, "HS256")),)
 
     async def keys_for(self, algorithm: str, kid: str | None) -> Sequence[VerificationKey]:  # noqa: ARG002 - one secret
         """The secret for HS256, nothing for any other algorithm."""
@@ -100,7 +104,7 @@ class KeySet:
         return found
 
     def _find(self, algorithm: str, kid: str | None) -> list[VerificationKey]:
-        return [key for key in self._keys if algorithm in key.algorithms and (kid is None or key.kid in (None, kid))]
+        return [key for key in self._keys if algorithm == key.algorithm and (kid is None or key.kid in (None, kid))]
 
     def _is_old(self) -> bool:
         return self._loaded_at is None or self._clock() - self._loaded_at > REFRESH_INTERVAL_S
@@ -179,31 +183,27 @@ def _parse_key(entry: dict[str, Any]) -> VerificationKey | None:
     operations: Any = entry.get("key_ops", ["verify"])
     if not isinstance(operations, list) or "verify" not in operations:
         return None
-    allowed = _algorithms(entry)
-    if not allowed:
+    algorithm = _algorithm(entry)
+    if algorithm is None:
         return None
+    # Published by mistake, private members would make a key that signs; only the public half is of use here.
+    public = {name: value for name, value in entry.items() if name not in _PRIVATE_MEMBERS}
     try:
-        material: Any = jwt.PyJWK.from_dict(entry, algorithm=min(allowed)).key
+        material = jwt.PyJWK(public, algorithm)
     except (jwt.PyJWTError, ValueError, TypeError, KeyError) as error:
         _log.warning("jwks.key_refused", kid=str(entry.get("kid"))[:64], error=type(error).__name__)
         return None
-    if hasattr(material, "public_key"):
-        material = material.public_key()  # published by mistake; only the public half is of use here
-    if entry["kty"] == "RSA" and material.key_size < _MIN_RSA_BITS:
+    if entry["kty"] == "RSA" and material.key.key_size < _MIN_RSA_BITS:
         _log.warning("jwks.key_refused", kid=str(entry.get("kid"))[:64], error="shorter than 2048 bits")
         return None
     kid = entry.get("kid")
-    return VerificationKey(kid if isinstance(kid, str) else None, allowed, material)
+    return VerificationKey(kid if isinstance(kid, str) else None, algorithm, material)
 
 
-def _algorithms(entry: dict[str, Any]) -> frozenset[str]:
-    """What this key verifies: the algorithm that it names, if it fits its type; else what its type is used with."""
-    fitting = (
-        frozenset({"RS256"}) if entry["kty"] == "RSA" else frozenset({_CURVE_ALGORITHMS.get(str(entry.get("crv")), "")})
-    ) - {""}
-    named = entry.get("alg")
-    if named is None:
-        return fitting
+def _algorithm(entry: dict[str, Any]) -> str | None:
+    """The one that this key verifies: what it names, if that fits its type; else what its type is used with."""
     if entry["kty"] == "RSA":
-        return frozenset({named}) & _RSA_ALGORITHMS
-    return frozenset({named}) & fitting
+        named = entry.get("alg", "RS256")
+        return named if named in _RSA_ALGORITHMS else None
+    fitting = _CURVE_ALGORITHMS.get(str(entry.get("crv")))
+    return fitting if entry.get("alg", fitting) == fitting else None

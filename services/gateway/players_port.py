@@ -74,10 +74,10 @@ class Door:
     def open(self, transport: asyncio.Transport, accepted: upgrade.Accepted, identity: Identity | None) -> WebSocket:
         """Answer the handshake and begin the session."""
         surroundings = self._surroundings
-        web_socket = WebSocket(transport, max_frame_bytes=surroundings.limits.max_frame_bytes)
+        limit = surroundings.limits.max_frame_bytes
+        web_socket = WebSocket(transport, accepted.response, max_frame_bytes=limit)
         session = Session(surroundings, web_socket)
         web_socket.attach(session)
-        transport.write(accepted.response)
         transport.set_protocol(web_socket)
         session.start(identity, accepted.resume)
         return web_socket

@@ -102,12 +102,15 @@ class Session:
         """The handshake is done; `identity` is known where the upgrade request carried a token."""
         self._surroundings.hub.arrived(self)
         self._plan()
-        if identity is not None:
+        if identity is None:
+            self._socket.answer()  # the next word is the client's
+        else:
             self._connection.vouched_for()
             self._identified(identity, resume)
 
     def tick(self, now: float) -> None:
         """A deadline of this connection may have passed."""
+        self._socket.answer()
         if self._stuck_since is not None and self._is_stuck(now):
             self.end(CloseCode.SLOW_CONSUMER, "a write was stuck")
         else:
@@ -132,7 +135,7 @@ class Session:
 
     def _plan(self) -> None:
         deadline = self._connection.deadline
-        if self._stuck_since is not None:
+        if self._stuck_since is not None or not self._socket.answered:
             deadline = min(deadline, time.monotonic() + _WATCH_S)
         self._surroundings.wheel.put(self, deadline)
 

@@ -5,7 +5,6 @@ from typing import Annotated, Final
 
 from pydantic import Field, SecretStr, model_validator
 
-from libs.bus.options import BusOptions
 from libs.runtime.settings import Block, BusSettings, Port, ReadableFile, Seconds, ServiceSettings
 from services.gateway.limits import ConnectionLimits
 
@@ -114,23 +113,3 @@ class LimitSettings(Block):
 
 class GatewaySettings(ServiceSettings, BusSettings, PlayersPortSettings, TokenSettings, LimitSettings):
     """All of the gateway's settings."""
-
-    def bus_options(self) -> BusOptions:
-        """How the gateway reaches NATS."""
-        return BusOptions(
-            url=self.nats_url,
-            name="starwake-gateway",
-            user=self.nats_user,
-            password=None if self.nats_password is None else self.nats_password.get_secret_value(),
-            token=None if self.nats_token is None else self.nats_token.get_secret_value(),
-            creds_file=_text(self.nats_creds),
-            nkey_seed_file=_text(self.nkey_seed_file),
-            tls_ca_file=_text(self.nats_tls_ca),
-            tls_cert_file=_text(self.nats_tls_cert),
-            tls_key_file=_text(self.nats_tls_key),
-            inbox_prefix=self.nats_inbox_prefix or "_INBOX",
-        )
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)

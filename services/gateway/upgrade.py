@@ -3,7 +3,7 @@
 import base64
 import binascii
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
@@ -19,7 +19,10 @@ _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _KEY_BYTES: Final = 16
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
+_NONE: Final[Sequence[bytes]] = ()
+
 HeaderList = Sequence[tuple[bytes, bytes]]
+Headers = Mapping[bytes, Sequence[bytes]]
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -69,11 +72,14 @@ def examine(method: bytes, target: bytes, headers: HeaderList, allowed_origins: 
         allowed_origins: origins besides the request's own that browsers may come from, such as
             `https://game.example`; `*` allows all.
     """
+    by_name: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        by_name.setdefault(name, []).append(value.strip())
     return (
         _check_target(method, target)
-        or _check_handshake(headers)
-        or _check_origin(headers, allowed_origins)
-        or _accept(headers)
+        or _check_handshake(by_name)
+        or _check_origin(by_name, allowed_origins)
+        or _accept(by_name)
     )
 
 
@@ -85,34 +91,34 @@ def _check_target(method: bytes, target: bytes) -> Refused | None:
     return None
 
 
-def _check_handshake(headers: HeaderList) -> Refused | None:
-    if _values(headers, b"sec-websocket-version") != [b"13"]:
+def _check_handshake(headers: Headers) -> Refused | None:
+    if headers.get(b"sec-websocket-version", _NONE) != [b"13"]:
         only = (("Sec-WebSocket-Version", "13"),)
         return Refused(HTTPStatus.UPGRADE_REQUIRED, "only WebSocket version 13 is spoken here", only)
-    keys = _values(headers, b"sec-websocket-key")
+    keys = headers.get(b"sec-websocket-key", _NONE)
     if len(keys) != 1 or not _is_key(keys[0]):
         return Refused(HTTPStatus.BAD_REQUEST, "Sec-WebSocket-Key must be 16 bytes in base64")
-    if len(_values(headers, b"host")) != 1:
+    if len(headers.get(b"host", _NONE)) != 1:
         return Refused(HTTPStatus.BAD_REQUEST, "exactly one Host header is needed")
     return None
 
 
-def _check_origin(headers: HeaderList, allowed: Collection[str]) -> Refused | None:
-    origins = _values(headers, b"origin")
+def _check_origin(headers: Headers, allowed: Collection[str]) -> Refused | None:
+    origins = headers.get(b"origin", _NONE)
     if not origins:
         return None  # native clients send none; browsers always do, and their pages cannot leave it out
     origin = origins[0].decode("latin-1").lower()
     if len(origins) == 1 and (
-        "*" in allowed or origin in allowed or _is_same_origin(origin, _values(headers, b"host")[0].decode("latin-1"))
+        "*" in allowed or origin in allowed or _is_same_origin(origin, headers[b"host"][0].decode("latin-1"))
     ):
         return None
     return Refused(HTTPStatus.FORBIDDEN, "pages from this origin may not connect")
 
 
-def _accept(headers: HeaderList) -> Accepted | Refused:
+def _accept(headers: Headers) -> Accepted | Refused:
     offered = [
         part.strip()
-        for value in _values(headers, b"sec-websocket-protocol")
+        for value in headers.get(b"sec-websocket-protocol", _NONE)
         for part in value.decode("latin-1").split(",")
     ]
     if offered and SUBPROTOCOL not in offered:
@@ -123,12 +129,12 @@ def _accept(headers: HeaderList) -> Accepted | Refused:
     resume = _resume(headers)
     if isinstance(resume, Refused):
         return resume
-    key = _values(headers, b"sec-websocket-key")[0]
+    key = headers[b"sec-websocket-key"][0]
     return Accepted(_switching(key, subprotocol=bool(offered)), token, resume)
 
 
-def _bearer_token(headers: HeaderList) -> str | Refused | None:
-    values = _values(headers, b"authorization")
+def _bearer_token(headers: Headers) -> str | Refused | None:
+    values = headers.get(b"authorization", _NONE)
     if not values:
         return None
     scheme, _, token = values[0].decode("latin-1").partition(" ")
@@ -139,8 +145,8 @@ def _bearer_token(headers: HeaderList) -> str | Refused | None:
     return token.strip()
 
 
-def _resume(headers: HeaderList) -> Resume | Refused | None:
-    values = _values(headers, RESUME_HEADER)
+def _resume(headers: Headers) -> Resume | Refused | None:
+    values = headers.get(RESUME_HEADER, _NONE)
     if not values:
         return None
     try:
@@ -156,10 +162,6 @@ def _switching(key: bytes, *, subprotocol: bool) -> bytes:
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: %b\r\n%b\r\n" % (accept, chosen)
     )
-
-
-def _values(headers: HeaderList, wanted: bytes) -> list[bytes]:
-    return [value.strip() for name, value in headers if name == wanted]
 
 
 def _is_key(key: bytes) -> bool:

@@ -44,9 +44,16 @@ class WebSocket(asyncio.Protocol):
     Writing never blocks and never fails: what cannot be sent any more is dropped.
     """
 
-    __slots__ = ("_close_sent", "_closing", "_code", "_reader", "_receiver", "_transport", "_written")
+    __slots__ = ("_close_sent", "_closing", "_code", "_handshake", "_reader", "_receiver", "_transport", "_written")
 
-    def __init__(self, transport: asyncio.Transport, *, max_frame_bytes: int) -> None:
+    def __init__(self, transport: asyncio.Transport, handshake: bytes, *, max_frame_bytes: int) -> None:
+        """A connection whose handshake is about to be answered.
+
+        Args:
+            transport: the TCP (or TLS) connection.
+            handshake: the 101, sent with the first frames in one packet, or by `answer`.
+            max_frame_bytes: a larger frame or message closes the connection with 1009.
+        """
         self._transport = transport
         self._reader = framing.FrameReader(max_frame_bytes)
         self._receiver: Receiver | None = None
@@ -54,6 +61,7 @@ class WebSocket(asyncio.Protocol):
         self._close_sent = False
         self._code = 1006
         self._written = 0
+        self._handshake = handshake
         # So that `pause_writing` is called as soon as the kernel takes less than was written, and only then.
         transport.set_write_buffer_limits(high=0)
 
@@ -76,8 +84,20 @@ class WebSocket(asyncio.Protocol):
     def write(self, frames: bytes) -> None:
         """Send whole WebSocket frames."""
         if not self._close_sent and not self._transport.is_closing():
+            if self._handshake:
+                frames, self._handshake = self._handshake + frames, b""
             self._written += len(frames)
             self._transport.write(frames)
+
+    @property
+    def answered(self) -> bool:
+        """Whether the handshake has been answered."""
+        return not self._handshake
+
+    def answer(self) -> None:
+        """Answer the handshake now, where the first frames may take a while; idempotent."""
+        if self._handshake:
+            self.write(b"")
 
     def close(self, code: int, reason: str, *, flush_s: float) -> None:
         """Send a CLOSE and, once it is answered or too late, end the connection.
@@ -154,7 +174,7 @@ class WebSocket(asyncio.Protocol):
     def _closed_by_peer(self, payload: bytes) -> None:
         if not self._close_sent:
             self._code = framing.close_code(payload)
-            self._transport.write(framing.close_frame(self._code))
+            self.write(framing.close_frame(self._code))
             self._close_sent = True
         if self._closing is not None:
             self._closing.cancel()

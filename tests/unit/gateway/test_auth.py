@@ -383,4 +383,4 @@ def test_a_private_key_published_by_mistake_is_used_for_its_public_half_alone() 
     entry: dict[str, Any] = RSAAlgorithm.to_jwk(RSA_KEY, as_dict=True)
     del entry["key_ops"]
     (key,) = parse_jwks(json.dumps({"keys": [entry]}).encode())
-    assert isinstance(key.material, rsa.RSAPublicKey)
+    assert isinstance(key.material.key, rsa.RSAPublicKey)

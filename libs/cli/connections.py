@@ -6,7 +6,7 @@ from pathlib import Path
 
 from libs.bus.connection import Bus
 from libs.bus.errors import BusUnavailable
-from libs.bus.options import BusOptions
+from libs.bus.options import options_from
 from libs.cli.errors import CliError
 from libs.cli.locate import locate
 from libs.runtime.logs import without_secrets
@@ -16,23 +16,6 @@ from libs.store.errors import StoreUnavailable
 
 _BUS_SECONDS = 5.0
 _POOL = 4
-
-
-def bus_options(settings: BusSettings, *, name: str, url: str | None = None) -> BusOptions:
-    """How a command reaches NATS: as the settings say, at `url` where the running stack's is another."""
-    return BusOptions(
-        url=url or settings.nats_url,
-        name=name,
-        user=settings.nats_user,
-        password=settings.nats_password.get_secret_value() if settings.nats_password else None,
-        token=settings.nats_token.get_secret_value() if settings.nats_token else None,
-        creds_file=str(settings.nats_creds) if settings.nats_creds else None,
-        nkey_seed_file=str(settings.nkey_seed_file) if settings.nkey_seed_file else None,
-        tls_ca_file=str(settings.nats_tls_ca) if settings.nats_tls_ca else None,
-        tls_cert_file=str(settings.nats_tls_cert) if settings.nats_tls_cert else None,
-        tls_key_file=str(settings.nats_tls_key) if settings.nats_tls_key else None,
-        inbox_prefix=settings.nats_inbox_prefix or "_INBOX",
-    )
 
 
 @asynccontextmanager
@@ -45,7 +28,9 @@ async def connected_bus(data: Path, *, wait_s: float = _BUS_SECONDS) -> AsyncGen
     """
     url = locate(data).nats_url
     try:
-        bus = await Bus.connect(bus_options(load_settings(BusSettings), name="starwake-cli", url=url), timeout_s=wait_s)
+        bus = await Bus.connect(
+            options_from(load_settings(BusSettings), name="starwake-cli", url=url), timeout_s=wait_s
+        )
     except (BusUnavailable, ValueError, OSError) as error:
         raise CliError(f"NATS cannot be reached at {without_secrets(url)}: {error}") from error
     try:

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from libs.bus.connection import Bus
 from libs.bus.errors import BusUnavailable, StreamRefused
+from libs.bus.options import options_from
 from libs.bus.provision import Change, provision
-from libs.cli.connections import bus_options
 from libs.cli.errors import CliError
 from libs.runtime.settings import BusSettings, load_settings
 
@@ -23,7 +23,7 @@ async def provision_streams(*, wait_s: float, progress: Callable[[str], None]) -
     """
     settings = load_settings(BusSettings)
     try:
-        bus = await Bus.connect(bus_options(settings, name="starwake-provision"), timeout_s=max(wait_s, 1.0))
+        bus = await Bus.connect(options_from(settings, name="starwake-provision"), timeout_s=max(wait_s, 1.0))
     except (BusUnavailable, ValueError, OSError) as error:
         raise CliError(str(error)) from error
     try:

@@ -185,9 +185,10 @@ def _standing(directory: Path, programs: Path) -> Standing:
             "choose --data below an open directory, or run as an ordinary user"
         )
     become = (f"--reuid={owner.uid}", f"--regid={owner.gid}", "--clear-groups")
+    # no_setuid_fixup: without it access(2), by which `initdb` looks for `postgres`, would not count the capability.
+    keep = ("--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--securebits=+no_setuid_fixup")
     # The change of user clears the signal that was set before it (prctl(2)): setpriv sets it again.
-    keep = ("--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--pdeathsig=INT")
-    return Standing(prefix=("setpriv", *become, *keep, "--"), owner=owner)
+    return Standing(prefix=("setpriv", *become, *keep, "--pdeathsig=INT", "--"), owner=owner)
 
 
 def _open_to_others(path: Path) -> bool:

@@ -1,6 +1,8 @@
 """How to reach the NATS server, and as whom."""
 
 import ssl
+from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import msgspec
@@ -79,3 +81,57 @@ class BusOptions(msgspec.Struct, frozen=True, kw_only=True):
         # Not the generated one on purpose: it would print the password and the token.
         servers = ",".join(server.rpartition("@")[2] for server in self.url.split(","))
         return f"BusOptions(url={servers!r}, name={self.name!r})"
+
+
+class Secret(Protocol):
+    """A value that does not show itself in logs."""
+
+    def get_secret_value(self) -> str:
+        """The value itself."""
+        ...
+
+
+class ConnectionSettings(Protocol):
+    """What of a process's settings says how it reaches NATS (`libs.runtime.settings.BusSettings` has it all)."""
+
+    @property
+    def nats_url(self) -> str: ...
+    @property
+    def nats_user(self) -> str | None: ...
+    @property
+    def nats_password(self) -> Secret | None: ...
+    @property
+    def nats_token(self) -> Secret | None: ...
+    @property
+    def nats_creds(self) -> Path | None: ...
+    @property
+    def nkey_seed_file(self) -> Path | None: ...
+    @property
+    def nats_tls_ca(self) -> Path | None: ...
+    @property
+    def nats_tls_cert(self) -> Path | None: ...
+    @property
+    def nats_tls_key(self) -> Path | None: ...
+    @property
+    def nats_inbox_prefix(self) -> str | None: ...
+
+
+def options_from(settings: ConnectionSettings, *, name: str, url: str | None = None) -> BusOptions:
+    """The options that these settings come to, for a process called `name`; `url` overrides the settings' own."""
+    return BusOptions(
+        url=url or settings.nats_url,
+        name=name,
+        user=settings.nats_user,
+        password=settings.nats_password.get_secret_value() if settings.nats_password else None,
+        token=settings.nats_token.get_secret_value() if settings.nats_token else None,
+        creds_file=_path(settings.nats_creds),
+        nkey_seed_file=_path(settings.nkey_seed_file),
+        tls_ca_file=_path(settings.nats_tls_ca),
+        tls_cert_file=_path(settings.nats_tls_cert),
+        tls_key_file=_path(settings.nats_tls_key),
+        inbox_prefix=settings.nats_inbox_prefix or BusOptions().inbox_prefix,
+    )
+
+
+def _path(path: Path | None) -> str | None:
+    return None if path is None else str(path)

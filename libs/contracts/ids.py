@@ -5,7 +5,7 @@ from typing import NewType
 import uuid_utils
 
 PlayerId = NewType("PlayerId", str)
-"""Who plays: the `sub` of the token, any non-empty string of at most 255 UTF-8 bytes."""
+"""Who plays: the `sub` of the token, any non-empty string of at most 255 UTF-8 bytes, save U+0000."""
 
 BuildId = NewType("BuildId", str)
 """A UUIDv7 (RFC 9562, 5.7) in its canonical form, so ids sort by the time they were made."""
@@ -32,9 +32,12 @@ def new_id() -> str:
 
 
 def is_player_id(text: str) -> bool:
-    """Whether `text` may be a player id: not empty, encodable, at most 255 UTF-8 bytes."""
+    """Whether `text` may be a player id: not empty, encodable, at most 255 UTF-8 bytes, and without U+0000.
+
+    That one character is the only one that Postgres cannot hold in a text (its documentation, 8.3).
+    """
     try:
         size = len(text.encode())
     except UnicodeEncodeError:  # lone surrogates, which JSON can spell and UTF-8 cannot
         return False
-    return 0 < size <= MAX_PLAYER_BYTES
+    return 0 < size <= MAX_PLAYER_BYTES and "\0" not in text

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from libs.bus.alarms import Alarms
 from libs.bus.connection import Bus
 from libs.bus.errors import BusUnavailable
+from libs.bus.options import options_from
 from libs.bus.publish import JetStreamPublisher
 from libs.bus.service import Endpoint, Service
 from libs.bus.streams import NOTIFICATIONS, TIMERS
@@ -151,7 +152,7 @@ async def _connected_bus(runtime: Runtime, settings: CommandSettings) -> Bus | N
     """The bus, however long it takes; None where the service was stopped meanwhile."""
     while not runtime.stopping.is_set():
         try:
-            return await Bus.connect(settings.bus_options(), timeout_s=_CONNECT_S)
+            return await Bus.connect(options_from(settings, name="starwake-command"), timeout_s=_CONNECT_S)
         except BusUnavailable as error:
             runtime.health.set_ready(False, f"bus: {error}")
             runtime.log.warning("bus.awaited", error=str(error))

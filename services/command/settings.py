@@ -5,7 +5,6 @@ from typing import Annotated
 
 from pydantic import Field
 
-from libs.bus.options import BusOptions
 from libs.runtime.settings import Block, BusSettings, ReadableFile, ServiceSettings, StoreSettings
 from services.command import catalogue
 
@@ -40,23 +39,3 @@ class CommandSettings(ServiceSettings, BusSettings, StoreSettings, GameSettings,
 
     health_port: Annotated[int, Field(ge=0, le=65535)] = 9102
     database_timeout_s: Annotated[float, Field(gt=0, le=60)] = 5.0
-
-    def bus_options(self) -> BusOptions:
-        """How this service reaches NATS."""
-        return BusOptions(
-            url=self.nats_url,
-            name="starwake-command",
-            user=self.nats_user,
-            password=self.nats_password.get_secret_value() if self.nats_password else None,
-            token=self.nats_token.get_secret_value() if self.nats_token else None,
-            creds_file=_path(self.nats_creds),
-            nkey_seed_file=_path(self.nkey_seed_file),
-            tls_ca_file=_path(self.nats_tls_ca),
-            tls_cert_file=_path(self.nats_tls_cert),
-            tls_key_file=_path(self.nats_tls_key),
-            inbox_prefix=self.nats_inbox_prefix or "_INBOX",
-        )
-
-
-def _path(path: Path | None) -> str | None:
-    return None if path is None else str(path)

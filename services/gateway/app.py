@@ -10,6 +10,7 @@ from typing import Final
 import uvicorn
 
 from libs.bus.connection import Bus
+from libs.bus.options import options_from
 from libs.contracts.frames import Limits
 from libs.runtime.errors import RuntimeFailure
 from libs.runtime.service import EXIT_BAD_SETTINGS, Runtime, run_service
@@ -132,7 +133,7 @@ def make_server(door: Door, settings: GatewaySettings) -> PlayersServer:
 async def _connect(runtime: Runtime, settings: GatewaySettings) -> Bus | None:
     """The bus, waited for; None where the service was asked to stop first."""
     runtime.health.set_ready(False, "NATS is not connected")
-    connecting = asyncio.create_task(Bus.connect(settings.bus_options(), timeout_s=_CONNECT_S))
+    connecting = asyncio.create_task(Bus.connect(options_from(settings, name="starwake-gateway"), timeout_s=_CONNECT_S))
     stopping = asyncio.create_task(runtime.stopping.wait())
     try:
         await asyncio.wait((connecting, stopping), return_when=asyncio.FIRST_COMPLETED)

@@ -1,6 +1,5 @@
 """The gateway's settings; each is an environment variable with the prefix `STARWAKE_`."""
 
-from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import Field, SecretStr, model_validator

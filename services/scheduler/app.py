@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from libs.bus.connection import Bus
 from libs.bus.errors import BusUnavailable
+from libs.bus.options import options_from
 from libs.runtime.logs import get_logger
 from libs.runtime.service import Runtime, run_service
 from libs.runtime.settings import load_settings
@@ -95,7 +96,7 @@ async def _boot(runtime: Runtime, parts: Parts, loops: Loops) -> None:
 async def _connected(settings: SchedulerSettings) -> Bus:
     while True:
         try:
-            return await Bus.connect(settings.bus_options(), timeout_s=_CONNECT_SECONDS)
+            return await Bus.connect(options_from(settings, name="starwake-scheduler"), timeout_s=_CONNECT_SECONDS)
         except BusUnavailable as error:
             log.info("boot.waits", reason=str(error))
 

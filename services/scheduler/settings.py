@@ -1,11 +1,9 @@
 """The scheduler's settings."""
 
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
-from libs.bus.options import BusOptions
 from libs.runtime.settings import BusSettings, Seconds, ServiceSettings, StoreSettings
 
 
@@ -34,23 +32,3 @@ class SchedulerSettings(ServiceSettings, BusSettings, StoreSettings):
     inbox_days: Annotated[int, Field(ge=7, le=365)] = 7
     testing: bool = False
     fault: str | None = None
-
-    def bus_options(self) -> BusOptions:
-        """How this service reaches NATS."""
-        return BusOptions(
-            url=self.nats_url,
-            name="starwake-scheduler",
-            user=self.nats_user,
-            password=self.nats_password.get_secret_value() if self.nats_password else None,
-            token=self.nats_token.get_secret_value() if self.nats_token else None,
-            creds_file=_path(self.nats_creds),
-            nkey_seed_file=_path(self.nkey_seed_file),
-            tls_ca_file=_path(self.nats_tls_ca),
-            tls_cert_file=_path(self.nats_tls_cert),
-            tls_key_file=_path(self.nats_tls_key),
-            inbox_prefix=self.nats_inbox_prefix or "_INBOX",
-        )
-
-
-def _path(path: Path | None) -> str | None:
-    return None if path is None else str(path)

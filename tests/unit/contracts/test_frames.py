@@ -115,7 +115,8 @@ def test_a_completion_tells_the_build_first_and_then_what_the_game_adds() -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "holds"), [("", False), ("x" * 255, True), ("x" * 256, False), ("é" * 128, False), ("\ud800", False)]
+    ("text", "holds"),
+    [("", False), ("x" * 255, True), ("x" * 256, False), ("é" * 128, False), ("\ud800", False), ("a\0b", False)],
 )
 def test_a_player_id_is_at_most_255_bytes_of_utf8(text: str, holds: bool) -> None:  # noqa: FBT001 - a parameter of the table
     assert is_player_id(text) is holds

@@ -27,7 +27,7 @@ from libs.runtime.errors import SettingsError
 from libs.runtime.settings import load_settings
 from libs.store.database import Database
 from libs.store.errors import StoreError
-from libs.store.migrate import check_schema
+from libs.store.schema import check_schema
 
 State = Literal["ok", "warning", "wrong"]
 

@@ -10,7 +10,7 @@ from libs.runtime.errors import StartError
 from libs.runtime.logs import get_logger
 from libs.store.database import Database
 from libs.store.errors import StoreError
-from libs.store.migrate import check_schema
+from libs.store.schema import check_schema
 from services.scheduler.loops import Loops
 from services.scheduler.parts import Parts
 

@@ -21,6 +21,7 @@ from libs.client import (
     Starwake,
     Unanswered,
 )
+from tests.support.node import node_folder
 
 Outcome = dict[str, Any]
 MintToken = Callable[[], str]
@@ -124,9 +125,9 @@ class NodeAgent:
 
     @classmethod
     async def start(cls) -> "NodeAgent":
-        """Start the process; node 20 has a WebSocket, but only on request."""
+        """Start the process."""
         process = await asyncio.create_subprocess_exec(
-            *("node", "--no-warnings", "--experimental-websocket", str(HERE / "agent.mjs")),
+            *(str(node_folder() / "node"), str(HERE / "agent.mjs")),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=4 * 1024 * 1024,

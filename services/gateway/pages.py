@@ -4,15 +4,17 @@ from pathlib import Path
 from typing import Final
 
 from fastapi import FastAPI, Response
-from fastapi.responses import FileResponse, PlainTextResponse
+from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway.dev_sign_in import dev_sign_in
+from services.gateway.protocol_page import asyncapi_json, protocol_page
 from services.gateway.settings import TokenSettings
 
 _WEB: Final = Path(__file__).parent / "web"
+_DOCS: Final = Path(__file__).parent / "docs"
 
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -64,8 +66,24 @@ def make_pages(tokens: TokenSettings) -> FastAPI:
         headers = {"upgrade": "websocket", "connection": "upgrade"}
         return PlainTextResponse("this is a WebSocket: connect with ws:// or wss://\n", 426, headers)
 
+    page, described = protocol_page(), asyncapi_json()
+
+    @pages.get("/docs/protocol", tags=["documentation"])
+    def protocol() -> HTMLResponse:
+        """The players' protocol, to be read."""
+        return HTMLResponse(page)
+
+    @pages.get("/docs/asyncapi.json", tags=["documentation"])
+    def asyncapi() -> Response:
+        """The players' protocol and the NATS subjects as an AsyncAPI 3 document."""
+        return Response(described, media_type="application/json")
+
+    @pages.get("/docs/protocol.css", include_in_schema=False)
+    def protocol_style() -> Response:
+        return FileResponse(_DOCS / "protocol.css")
+
     pages.mount("/web", StaticFiles(directory=_WEB, check_dir=False), name="web")
     if tokens.dev_sign_in:
         pages.include_router(dev_sign_in(tokens))
-    _ = index, no_upgrade  # registered by their decorators
+    _ = index, no_upgrade, protocol, protocol_style, asyncapi  # registered by their decorators
     return pages

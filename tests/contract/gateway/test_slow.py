@@ -109,7 +109,8 @@ async def test_200_stalled_clients_among_2000_cost_the_others_neither_time_nor_m
 
     print(  # noqa: T201 - figures for whoever runs it with -s
         f"calm p50 {statistics.median(calm) * 1000:.1f} ms, "
-        f"beside 200 stalled p50 {statistics.median(delays) * 1000:.1f} ms, max {max(delays) * 1000:.1f} ms; memory {idle_bytes >> 20} MiB, peak {peak_bytes >> 20} MiB"
+        f"beside 200 stalled p50 {statistics.median(delays) * 1000:.1f} ms, max {max(delays) * 1000:.1f} ms; "
+        f"memory {idle_bytes >> 20} MiB, peak {peak_bytes >> 20} MiB"
     )
     assert not any(client.closed for client in healthy)
     # 200 outboxes of at most 1 MiB, and no more than that.

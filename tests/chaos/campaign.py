@@ -1,0 +1,168 @@
+"""Rounds of chaos: players play, everything is killed, then calm, then judgement."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from tests.chaos.clients import Client, Listener
+from tests.chaos.game import Game, announce
+from tests.chaos.havoc import wreak
+from tests.chaos.history import History
+from tests.chaos.oracle import Violation, judge
+from tests.chaos.reading import alarms_left, bus_of, pending, read_history, read_stored
+from tests.chaos.story import report
+from tests.chaos.world import World
+from tests.support.eventually import eventually
+
+_SETTLED_S = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """How a round goes; `pause_s` are the bounds between two strikes."""
+
+    seed: int
+    havoc_s: float = 40.0
+    players: int = 6
+    pause_s: tuple[float, float] = (1.0, 5.0)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a round."""
+
+    history: History
+    violations: list[Violation]
+    strikes: int
+    text: str
+
+    def summary(self) -> str:
+        """One line of figures."""
+        states = [row.state for row in self.history.rows]
+        heard = sum(len(session.heard) for session in self.history.sessions)
+        return (
+            f"{self.strikes} strikes, {len(states)} builds ({states.count('completed')} completed, "
+            f"{states.count('cancelled')} cancelled), {len(self.history.sessions)} sessions, {heard} pushes heard, "
+            f"{len(self.violations)} violations"
+        )
+
+
+async def play_round(world: World, plan: Round, *, last: bool = True) -> Verdict:
+    """One round on a world that serves; `last` also waits until the stream of alarms is empty."""
+    dice = random.Random(plan.seed)
+    names = [f"{_name(dice)}.{plan.seed:x}-{number}" for number in range(plan.players)]
+    async with listening(world, names, dice) as (clients, witnesses):
+        games = [Game(client, random.Random(dice.getrandbits(64))) for client in clients]
+        harm, announcing = (random.Random(dice.getrandbits(64)) for _ in range(2))
+        strikes, *_ = await asyncio.gather(
+            wreak(world, harm, plan.havoc_s, plan.pause_s),
+            announce(world, announcing, names, plan.havoc_s),
+            *(game.play(plan.havoc_s) for game in games),
+        )
+        await world.calm()
+        await asyncio.gather(*(game.finish(_SETTLED_S) for game in games))
+        return await judged(world, plan.seed, names, witnesses, strikes=strikes, last=last)
+
+
+async def judged(  # noqa: PLR0913 - what a judgement needs, keyword-only
+    world: World,
+    seed: int | str,
+    names: Sequence[str],
+    witnesses: Sequence[Client | Listener],
+    *,
+    strikes: int = 0,
+    last: bool = True,
+    settle_s: float = _SETTLED_S,
+) -> Verdict:
+    """Wait until nothing is left to do, or for `settle_s` seconds at most, and judge what there is then."""
+    for condition in (
+        lambda: _nothing_pending(world, names),
+        lambda: _all_heard(world, witnesses),
+        *([lambda: _no_alarms(world)] if last else []),
+    ):
+        await _give_time(condition, settle_s)
+    for witness in witnesses:
+        witness.leave()
+    history = await read_history(
+        world,
+        names,
+        witnesses,
+        [order for witness in witnesses if isinstance(witness, Client) for order in witness.orders],
+        alarms=await alarms_left(world) if last else 0,
+    )
+    violations = judge(history)
+    return Verdict(history, violations, strikes, report(seed, history, violations) if violations else "")
+
+
+@asynccontextmanager
+async def listening(
+    world: World, names: Sequence[str], dice: random.Random
+) -> AsyncGenerator[tuple[list[Client], list[Client | Listener]]]:
+    """For each player a client that orders and listens, and another that only listens; every third uses the SDK."""
+    gateways = list(world.gateway_urls.items())
+
+    def address(own: random.Random) -> Callable[[], tuple[str, str]]:
+        return lambda: own.choice(gateways)
+
+    clients: list[Client] = []
+    witnesses: list[Client | Listener] = []
+    for number, name in enumerate(names):
+        own = random.Random(dice.getrandbits(64))
+        client = Client(f"{name} (first)", name, world.token(name), address(own), own)
+        clients.append(client)
+        witnesses.append(client)
+        if number % 3 == 0:
+            witnesses.append(Listener(f"{name} (sdk)", name, world.token(name), own.choice(gateways)[1]))
+        else:
+            witnesses.append(Client(f"{name} (second)", name, world.token(name), address(own), own))
+    tasks = [asyncio.create_task(witness.run(), name=witness.name) for witness in witnesses]
+    try:
+        await eventually(lambda: all(witness.sessions for witness in witnesses), within_s=60)
+        yield clients, witnesses
+    finally:
+        for witness in witnesses:
+            witness.leave()
+        _, stuck = await asyncio.wait(tasks, timeout=15)
+        for task in stuck:
+            task.cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+    if failures:
+        raise ExceptionGroup("clients failed", failures)
+
+
+async def _give_time(condition: Callable[[], object], within_s: float) -> None:
+    """Wait for it; whether it has become so is the oracle's to say."""
+    try:
+        await eventually(condition, within_s=within_s, every_s=0.25)
+    except AssertionError:
+        return
+
+
+async def _nothing_pending(world: World, names: Sequence[str]) -> bool:
+    return await pending(world, names) == 0
+
+
+async def _no_alarms(world: World) -> bool:
+    return await alarms_left(world) == 0
+
+
+async def _all_heard(world: World, witnesses: Sequence[Client | Listener]) -> bool:
+    """Whether each client has come to the end of its feeds."""
+    async with bus_of(world) as bus:
+        everybody = await read_stored(bus, None)
+        for witness in witnesses:
+            own = await read_stored(bus, witness.player)
+            position = witness.position
+            if position is None or position[1] < max((push.seq for push in own), default=0):
+                return False
+            if position[2] < max((push.seq for push in everybody), default=0):
+                return False
+    return True
+
+
+def _name(dice: random.Random) -> str:
+    """Names that need encoding, too."""
+    return dice.choice(["ada", "grace hopper", "çelik", "*", "a>b", "joão/né", "Ω"])

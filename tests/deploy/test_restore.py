@@ -183,7 +183,7 @@ def run_tool(tool: str, stack: GuardedStack, *arguments: str) -> None:
 
 async def test_a_consistent_world_is_left_alone(stack: GuardedStack) -> None:
     async with player(url(stack), stack.token(unique_player())) as one:
-        await order(one, ["luna-1"])
+        await order(one, ["luna-1"], longest=True)
     await stop(stack)
     await start(stack)
     assert await mended(stack) == {}

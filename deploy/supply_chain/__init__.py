@@ -1,0 +1,1 @@
+"""What the image is made of: a bill of materials, licences, dependencies without a use, known vulnerabilities."""

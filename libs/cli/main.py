@@ -67,10 +67,11 @@ def up(  # noqa: PLR0913 - one an option
     """Start the whole stack: NATS, Postgres, the services, the page. Ctrl-C ends it."""
     from libs.cli.embedded.plan import UpOptions  # noqa: PLC0415
     from libs.cli.embedded.ports import free_ports  # noqa: PLC0415
-    from libs.cli.services import refuse_unknown_settings  # noqa: PLC0415
+    from libs.cli.services import refuse_bad_settings, refuse_unknown_settings  # noqa: PLC0415
     from libs.cli.up import run_up  # noqa: PLC0415
 
     refuse_unknown_settings()
+    refuse_bad_settings()
     options = UpOptions(
         port=port or free_ports(1, host)[0],
         host=host,

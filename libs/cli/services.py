@@ -3,7 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Final, Literal, cast
 
-from libs.runtime.settings import names_of, refuse_unknown_names
+from libs.runtime.settings import load_settings, names_of, refuse_unknown_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +41,16 @@ def refuse_unknown_settings() -> None:
         SettingsError: there is one.
     """
     refuse_unknown_names(known_names())
+
+
+def refuse_bad_settings() -> None:
+    """Refuse bad values before anything starts, as far as they do not depend on what `up` itself decides.
+
+    Raises:
+        SettingsError: there is one.
+    """
+    for name in ("command", "scheduler"):
+        load_settings(settings_class(name))
 
 
 def known_names() -> frozenset[str]:

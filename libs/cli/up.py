@@ -67,7 +67,9 @@ class Up:
         """Start everything, keep it, stop it in order."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self._asked_to_stop)
+            # `nohup` has SIGHUP ignored, and means it.
+            if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, self._asked_to_stop)
         boot = asyncio.create_task(self._boot(), name="boot")
         stopping = asyncio.create_task(self._stop.wait(), name="stopping")
         try:

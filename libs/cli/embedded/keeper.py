@@ -9,7 +9,7 @@ from typing import Final
 
 from libs.cli.embedded.errors import EmbeddedError, PartFailedError
 from libs.cli.embedded.probes import probe
-from libs.cli.embedded.process import Child, Launch, start, tail
+from libs.cli.embedded.process import Child, Launch, last_words, start
 from libs.cli.embedded.state import PartState
 
 _POLL_SECONDS: Final = 0.1
@@ -112,7 +112,7 @@ class Keeper:
             raise PartFailedError(f"{self.part.name} cannot be started: {error}") from error
         if not await self._until_it_serves(child):
             why = "did not become healthy in time" if child.exit_code is None else f"ended ({_words(child.exit_code)})"
-            raise PartFailedError(f"{self.part.name} {why}; the end of {child.launch.log}:\n{tail(child.launch.log)}")
+            raise PartFailedError(f"{self.part.name} {why}: {last_words(child.launch.log)} (see {child.launch.log})")
         self._tell(Started(self.part.name, self.part.url, child.pid, time.monotonic() - began, 0))
         self._watch = asyncio.create_task(self._keep(child), name=f"keep {self.part.name}")
 

@@ -13,6 +13,7 @@ from libs.cli.embedded.ports import LOOPBACK, free_ports
 from libs.cli.embedded.postgres import PostgresServer
 from libs.cli.embedded.process import Launch
 from libs.cli.embedded.state import PartState, Secrets
+from libs.runtime.settings import DrainSettings, load_settings
 
 # Together, and with what lies between them, they stay below the ten seconds in which everything has to be gone.
 _DRAIN_SECONDS: Final = 3.0
@@ -86,7 +87,11 @@ def starwake_command(words: Sequence[str], environment: Mapping[str, str], logs:
 
 
 def make_plan(options: UpOptions, data: Path, secrets: Secrets) -> Plan:
-    """Choose addresses for everything; nothing is started, nothing written."""
+    """Choose addresses for everything; nothing is started, nothing written.
+
+    Raises:
+        SettingsError: STARWAKE_DRAIN_SECONDS has a bad value.
+    """
     logs = data / "logs"
     nats_port, monitor_port, postgres_port, *health_ports = free_ports(3 + options.gateways + 2)
     nats = None
@@ -115,7 +120,9 @@ def make_plan(options: UpOptions, data: Path, secrets: Secrets) -> Plan:
         ("gateway" if options.gateways == 1 else f"gateway-{number + 1}", options.port + number)
         for number in range(options.gateways)
     ]
-    drain = float(environment["STARWAKE_DRAIN_SECONDS"])
+    drain = _DRAIN_SECONDS
+    if "STARWAKE_DRAIN_SECONDS" in os.environ:
+        drain = load_settings(DrainSettings).drain_seconds
     parts = [
         service_part(
             name,

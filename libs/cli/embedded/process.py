@@ -7,6 +7,7 @@ parts stop. On Linux the kernel itself ends the child when its parent dies, `kil
 
 import asyncio
 import ctypes
+import json
 import os
 import signal
 import sys
@@ -157,3 +158,17 @@ def tail(log: Path, lines: int = 5) -> str:
         file.seek(max(0, size - 8192))
         text = file.read().decode(errors="replace")
     return "\n".join(text.splitlines()[-lines:])
+
+
+def last_words(log: Path) -> str:
+    """Why a process ended, as far as its log says: the last error it told in JSON, else its last lines."""
+    for line in reversed(tail(log, 20).splitlines()):
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict) and event.get("level") == "error":  # pyright: ignore[reportUnknownMemberType]
+            told = {str(key): str(value) for key, value in event.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+            why = told.get("reason") or told.get("error") or told.get("exception", "").rpartition("\n")[2]
+            return f"{told.get('event', '')}: {why}" if why else told.get("event", "")
+    return tail(log)

@@ -15,7 +15,7 @@ from libs.cli.embedded.keeper import pause_before_restart
 from libs.cli.embedded.plan import UpOptions, make_plan
 from libs.cli.embedded.ports import free_ports, is_free
 from libs.cli.embedded.probes import probe
-from libs.cli.embedded.process import Launch, start
+from libs.cli.embedded.process import Launch, last_words, start
 from libs.cli.embedded.state import (
     PartState,
     StackState,
@@ -106,6 +106,18 @@ def test_foreign_servers_addresses_are_shown_without_their_passwords(tmp_path: P
     assert [other.url for other in plan.others] == ["nats://a:1,nats://b:2", "postgresql://c/x"]
 
 
+def test_a_failed_parts_last_words_are_its_last_error_in_one_line(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(
+        '{"event": "port.opened", "level": "info"}\n'
+        '{"event": "service.failed", "level": "error", "exception": "Traceback\\nZeroDivisionError: by zero"}\n'
+        '{"event": "service.stopped", "level": "info"}\n'
+    )
+    assert last_words(log) == "service.failed: ZeroDivisionError: by zero"
+    log.write_text("one\ntwo: no such option\n")
+    assert last_words(log) == "one\ntwo: no such option"
+
+
 async def test_nothing_that_listens_answers_no_probe() -> None:
     (port,) = free_ports(1)
     for scheme in ("http", "nats", "postgresql"):
@@ -115,7 +127,7 @@ async def test_nothing_that_listens_answers_no_probe() -> None:
 async def test_a_child_in_a_session_of_its_own_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     program = f"""
 import asyncio, pathlib, sys
-from libs.cli.embedded.process import Launch, start
+from libs.cli.embedded.process import Launch, last_words, start
 async def main():
     child = await start(Launch("sleep", ("sleep", "1000"), pathlib.Path({str(tmp_path)!r}) / "log"))
     pathlib.Path({str(tmp_path / "pid")!r}).write_text(str(child.pid))

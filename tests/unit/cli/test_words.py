@@ -16,8 +16,15 @@ NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 
 def announcement(**options: object) -> Announce:
     given: dict[str, object] = {
-        "player": None, "everybody": True, "at": None, "warn": None, "then": None, "payload": None,
-        "command_id": None, "now": NOW, **options,
+        "player": None,
+        "everybody": True,
+        "at": None,
+        "warn": None,
+        "then": None,
+        "payload": None,
+        "command_id": None,
+        "now": NOW,
+        **options,
     }
     return make_announcement("dragons.inbound", **given)  # pyright: ignore[reportArgumentType]
 

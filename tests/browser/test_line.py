@@ -15,11 +15,17 @@ async def test_a_killed_gateway_costs_no_order_and_no_transmission(cockpits: Coc
     await cockpit.order("Sky survey")
     await expect(cockpit.told("Work on the sky survey at Luna has begun.")).to_be_visible()
     await cockpit.choose("terra-1")
-    await stack.kill("gateway")
+    killed = await stack.kill("gateway")
     await expect(cockpit.line).to_have_attribute("data-state", "waiting")
     await cockpit.order("Dock")
     await expect(cockpit.kind("Dock")).to_contain_text("Goes out when the line is back.")
     await cockpit.picture("line-down")
+
+    async def back() -> bool:
+        part = await stack.part("gateway")
+        return part["pid"] != killed and part["healthy"]
+
+    await eventually(back, within_s=60, every_s=0.2)
     await expect(cockpit.line).to_have_attribute("data-state", "resumed", timeout=40_000)
     await cockpit.picture("line-resumed")
     await expect(cockpit.told("Dock at Terra is complete.")).to_have_count(1)

@@ -119,8 +119,8 @@ async def test_up_runs_each_part_as_a_process_and_says_where_the_page_is(up: Sta
     assert set(parts) == PARTS
     assert len({part["pid"] for part in parts.values()}) == len(PARTS)
     assert all(part["healthy"] for part in parts.values())
+    await eventually(lambda: f"Starwake is up: {up.url}/" in up.output())
     output = up.output()
-    assert f"Starwake is up: {up.url}/" in output
     assert all(sum(line.split()[1:2] == [name] for line in output.splitlines()) == 1 for name in PARTS)
     async with httpx.AsyncClient(trust_env=False) as http:
         assert (await http.get(up.url)).status_code == 200

@@ -1,7 +1,4 @@
-"""Completing what is due: the conditional UPDATE that alone decides, and the outbox rows that it leaves.
-
-All of it is for use inside `Database.transaction()`: a batch is completed, told of and followed up as a whole.
-"""
+"""Completing what is due: the conditional UPDATE that alone decides, and the outbox rows that it leaves."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,6 +13,7 @@ from libs.contracts.queued import QueuedOrder
 from libs.contracts.times import truncate
 from libs.contracts.world_events import EventRecord
 from libs.store.database import Connection, Record
+from libs.store.outbox import OutboxRow
 from libs.store.sql import load
 
 SQL = load("due")
@@ -42,6 +40,8 @@ class Verdict(msgspec.Struct):
         completed: ids of the rows that are completed now.
         early: ids of the rows that were left alone because their time has not come.
         outbox_ids: for each message that was written, its place in the outbox.
+        earlier: what stood in the outbox before, of the rows that are completed; it has to be told first.
+        queue: whether any order waits for its site.
 
     A row in neither list has another revision or another state: there is nothing left to do about it.
     """
@@ -49,6 +49,8 @@ class Verdict(msgspec.Struct):
     completed: set[str]
     early: set[str]
     outbox_ids: dict[str, int]
+    earlier: list[OutboxRow]
+    queue: bool = False
 
 
 async def complete_builds(
@@ -59,8 +61,10 @@ async def complete_builds(
 ) -> Verdict:
     """Complete those of `builds` that still stand so and are due within `ahead`, and write what their end tells.
 
+    One statement, whole by itself.
+
     Args:
-        connection: inside a transaction.
+        connection: in a transaction or not.
         builds: rows as an alarm or a reader saw them, in state `building`.
         messages: by id, what a completion tells, in order.
         ahead: how long before `due_at` a row may be completed.
@@ -205,15 +209,18 @@ def _message_columns(told: Sequence[tuple[str, Notification]]) -> tuple[list[str
 
 
 def _verdict(records: Sequence[Record]) -> Verdict:
-    verdict = Verdict(set(), set(), {})
-    for record in records:
-        name, due, outbox_id = record[0], record[1], record[2]
-        if due is None:
+    verdict = Verdict(set(), set(), {}, [])
+    for name, due, outbox_id, player, payload, tell_at, created_at, source_id in records:
+        if outbox_id is None:
+            if name is None:
+                verdict.queue = due
+            else:
+                (verdict.completed if due else verdict.early).add(name)
+        elif source_id is None:
             verdict.outbox_ids[name] = outbox_id
-        elif due:
-            verdict.completed.add(name)
         else:
-            verdict.early.add(name)
+            told = Notification(name, player, payload.encode())
+            verdict.earlier.append(OutboxRow(outbox_id, told, tell_at, source_id, created_at))
     return verdict
 
 

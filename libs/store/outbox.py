@@ -43,9 +43,9 @@ async def read_untold(connection: Connection, after: int, older_than_s: float, l
     return _rows(await connection.fetch(SQL.untold, after, timedelta(seconds=older_than_s), limit))
 
 
-async def delete_told(connection: Connection, ids: Sequence[int]) -> None:
-    """Forget these rows; those that somebody else is deleting are left to them."""
-    await connection.execute(SQL.delete_told, ids)
+async def delete_told(connection: Connection, ids: Sequence[int], stream: str, last_seq: int) -> None:
+    """Forget these rows, but for those that somebody else is deleting, and lift the mark of `stream` to `last_seq`."""
+    await connection.fetch(SQL.delete_told, ids, stream, last_seq)
 
 
 async def read_backlog(connection: Connection) -> tuple[int, datetime | None]:

@@ -19,7 +19,6 @@ from libs.bus.streams import DUPLICATE_WINDOW_S, NOTIFICATIONS
 from libs.runtime.logs import get_logger
 from libs.store.database import Database
 from libs.store.errors import StoreError
-from libs.store.feed_mark import raise_mark
 from libs.store.outbox import OutboxRow, delete_told
 from libs.telling import faults
 from libs.telling.clock import DatabaseClock
@@ -35,7 +34,7 @@ _AT_ONCE = 512
 _IN_FLIGHT = 512
 _PUBLISHING_AT_ONCE = 8
 _DELETE_AT_ONCE = 2_000
-_DELETE_LINGER_S = 0.01
+_DELETE_LINGER_S = 0.03
 _SURELY_REMEMBERED_S = DUPLICATE_WINDOW_S * 0.8
 _PAUSE_AFTER_FAILURE_S = 0.2
 
@@ -82,7 +81,6 @@ class Teller:
         self._told: list[Job] = []
         self._told_there = asyncio.Event()
         self._seq = 0
-        self._marked = 0
 
     @property
     def waiting(self) -> int:
@@ -280,10 +278,7 @@ class Teller:
     async def _delete(self, ids: list[int]) -> None:
         seq = self._seq
         async with self._database.connection() as connection:
-            await delete_told(connection, ids)
-            if seq > self._marked:
-                await raise_mark(connection, NOTIFICATIONS, seq)
-                self._marked = seq
+            await delete_told(connection, ids, NOTIFICATIONS, seq)
 
 
 class _Waiter:

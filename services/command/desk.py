@@ -12,7 +12,7 @@ from libs.runtime.tracing import OFF, Tracing
 from libs.store import orders
 from libs.store.database import Database
 from libs.store.errors import StoreConflict, StoreError, StoreUnavailable
-from libs.store.outbox import OutboxRow
+from libs.store.outbox import OutboxRow, read_earlier
 from libs.telling import faults
 from services.command import metrics
 from services.command.aftermath import Aftermath
@@ -153,11 +153,14 @@ class Desk:
                 if decision.writes.is_empty:
                     return decision, []
                 ids = await orders.write_batch(connection, decision.writes)
+                # Whoever tells of a build first tells what stands before it: no "cancelled" overtakes a "started".
+                changed = [(build.id, build.revision) for build in decision.writes.changed.values()]
+                earlier = await read_earlier(connection, changed) if changed else []
             rows = [
                 OutboxRow(row_id, told.notification, told.tell_at, told.source_id, loaded.now)
                 for row_id, told in zip(ids, decision.writes.outbox, strict=True)
             ]
-            return decision, rows
+            return decision, [*earlier, *rows]
 
         return await self._database.retrying(attempt)
 

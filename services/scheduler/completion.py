@@ -6,6 +6,7 @@ stands as it was seen, and whose time has come by the database's clock.
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -19,7 +20,8 @@ from libs.contracts.world_events import EventRecord
 from libs.runtime.logs import get_logger
 from libs.store import due
 from libs.store.database import Connection, Database
-from libs.store.outbox import OutboxRow, read_earlier
+from libs.store.errors import StoreError
+from libs.store.outbox import OutboxRow
 from libs.telling import DatabaseClock, Teller, TellResult, faults
 from services.scheduler import metrics
 from services.scheduler.recent import Recent
@@ -72,15 +74,24 @@ class Completer:
         self._clock = clock
         self._ahead = timedelta(seconds=ahead_s)
         self.recent = Recent()
+        self._queues = True
 
     async def complete(self, rows: Sequence[Row]) -> Outcome:
-        """Complete those of `rows` that still stand so and are due, in one transaction.
+        """Complete those of `rows` that still stand so and are due.
+
+        In one transaction with the start of the orders that wait behind them; or, while no order waits anywhere, in
+        one statement, which is a transaction by itself and saves the others.
 
         Raises:
             StoreUnavailable: the database is away; nothing was done, or all of it.
             StoreConflict: deadlocked again and again.
         """
-        return await self._committed(lambda connection: self._complete(connection, rows))
+        if self._queues or not all(isinstance(row, BuildRecord) for row in rows):
+            return await self._committed(lambda connection: self._complete(connection, rows))
+        outcome = await self._committed(lambda connection: self._complete_alone(connection, rows), alone=True)
+        if self._queues:  # the first of them: had it been known, this would have been done in the same transaction
+            await self._follow(outcome)
+        return outcome
 
     async def complete_overdue(self, due_before: datetime, without: Sequence[str], limit: int) -> Outcome:
         """Complete up to `limit` builds and as many events overdue since `due_before`, oldest first.
@@ -133,9 +144,9 @@ class Completer:
         began = await self._teller.tell(outcome.tell_started)
         return TellResult(result.told + began.told, began.left)
 
-    async def _committed(self, work: Callable[[Connection], Awaitable[Outcome]]) -> Outcome:
+    async def _committed(self, work: Callable[[Connection], Awaitable[Outcome]], *, alone: bool = False) -> Outcome:
         async def attempt() -> Outcome:
-            async with self._database.transaction() as connection:
+            async with self._database.connection() if alone else self._database.transaction() as connection:
                 return await work(connection)
 
         began = time.perf_counter()
@@ -150,23 +161,42 @@ class Completer:
         metrics.COMPLETIONS.labels("build").inc(len(outcome.completed) - events)
         return outcome
 
+    async def _complete_alone(self, connection: Connection, builds: Sequence[Row]) -> Outcome:
+        outcome = Outcome()
+        await self._complete_builds(connection, [row for row in builds if isinstance(row, BuildRecord)], outcome)
+        return outcome
+
     async def _complete(self, connection: Connection, rows: Sequence[Row]) -> Outcome:
         """Builds before events, in each table by id: one lock order everywhere."""
         outcome = Outcome()
-        messages = {row.id: told_by(row) for row in rows}
         builds = [row for row in rows if isinstance(row, BuildRecord)]
         events = [row for row in rows if isinstance(row, EventRecord)]
         if builds:
-            verdict = await due.complete_builds(connection, builds, messages, self._ahead)
-            ended = [build for build in builds if build.id in verdict.completed]
-            if ended:
-                outcome.tell += await read_earlier(connection, [(build.id, build.revision + 1) for build in ended])
-            self._add_verdict(outcome, builds, messages, verdict)
-            self._add_started(outcome, await due.start_next(connection, [build.id for build in ended]))
+            await self._complete_builds(connection, builds, outcome)
+            self._add_started(outcome, await due.start_next(connection, [key.id for key in outcome.completed]))
         if events:
+            messages = {event.id: told_by(event) for event in events}
             verdict = await due.complete_events(connection, events, messages, self._ahead)
             self._add_verdict(outcome, events, messages, verdict)
         return outcome
+
+    async def _complete_builds(self, connection: Connection, builds: Sequence[BuildRecord], outcome: Outcome) -> None:
+        messages: dict[str, list[Notification]] = {build.id: told_by(build) for build in builds}
+        verdict = await due.complete_builds(connection, builds, messages, self._ahead)
+        self._queues = verdict.queue
+        outcome.tell += verdict.earlier
+        self._add_verdict(outcome, builds, messages, verdict)
+
+    async def _follow(self, outcome: Outcome) -> None:
+        """Start what waits behind builds that are completed already; what this misses, `start_stranded` finds."""
+
+        async def work(connection: Connection) -> Outcome:
+            followed = Outcome()
+            self._add_started(followed, await due.start_next(connection, [key.id for key in outcome.completed]))
+            return followed
+
+        with suppress(StoreError):
+            outcome.add(await self._committed(work))
 
     def _add_verdict(
         self,

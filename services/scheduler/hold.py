@@ -58,7 +58,7 @@ class Hold(Generic[Row, Message]):
     Args:
         limit: how many rows are held at most; beyond it `add` answers FULL, and the row is left to a later sweep or
             redelivery.
-        ahead_s: how long before `due` a row is handed out that an alarm brought.
+        ahead_s: how long before `due` a row's turn comes that an alarm brought.
         sweep_ahead_s: the same for a row that only the sweep brought. Shorter, so that where several schedulers run
             the one that holds the alarm gets there first and the others find the work done.
     """
@@ -121,13 +121,15 @@ class Hold(Generic[Row, Message]):
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
-    def take(self, now: float, limit: int) -> list[Held[Row, Message]]:
-        """Up to `limit` rows whose time has come, in due order; they stay known until `finish` or `put_back`.
+    def take(self, now: float, limit: int, *, early_s: float = 0.0) -> list[Held[Row, Message]]:
+        """Up to `limit` rows whose turn has come, in due order; they stay known until `finish` or `put_back`.
+
+        With `early_s` also those whose turn comes within so many seconds, to share a transaction.
 
         Fresh work and backlog share the batch by halves where there is enough of both, and within each the players
         take turns: neither an outage's backlog nor one player's herd delays what is due just now.
         """
-        self._ripen(now)
+        self._ripen(now, early_s)
         fresh_share = max(limit - len(self._late), (limit + 1) // 2)
         taken = self._fresh.take(fresh_share)
         taken += self._late.take(limit - len(taken))
@@ -166,8 +168,8 @@ class Hold(Generic[Row, Message]):
         ready, _, held = entry
         return held.busy or held.ready != ready
 
-    def _ripen(self, now: float) -> None:
-        while self._heap and self._heap[0][0] <= now:
+    def _ripen(self, now: float, early_s: float) -> None:
+        while self._heap and self._heap[0][0] <= now + early_s:
             entry = heapq.heappop(self._heap)
             if self._is_stale(entry):
                 continue

@@ -25,7 +25,11 @@ _STOP_SECONDS = 8.0
 
 
 class Keeper:
-    """Takes from the hold what is due, batch by batch, `lanes` transactions at a time."""
+    """Takes from the hold what is due, batch by batch, `lanes` transactions at a time.
+
+    When the turn of one row comes, those follow along whose turn comes within `gather_s`: a transaction costs far more
+    than a row in it.
+    """
 
     def __init__(  # noqa: PLR0913 - its bounds, keyword-only
         self,
@@ -35,14 +39,14 @@ class Keeper:
         *,
         batch_size: int,
         lanes: int,
-        linger_s: float,
+        gather_s: float,
     ) -> None:
         self._hold = hold
         self._completer = completer
         self._clock = clock
         self._batch_size = batch_size
         self._lanes = asyncio.Semaphore(lanes)
-        self._linger_s = linger_s
+        self._gather_s = gather_s
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._batches: set[asyncio.Task[None]] = set()
@@ -71,7 +75,7 @@ class Keeper:
         while True:
             await self._until_ready()
             await self._lanes.acquire()
-            batch = self._hold.take(self._clock.now(), self._batch_size)
+            batch = self._hold.take(self._clock.now(), self._batch_size, early_s=self._gather_s)
             metrics.HELD.set(len(self._hold))
             if not batch:
                 self._lanes.release()
@@ -89,11 +93,11 @@ class Keeper:
             await asyncio.wait(self._batches, timeout=_STOP_SECONDS)
 
     async def _until_ready(self) -> None:
-        """Wait until something is due, and a moment more, so that one transaction serves all that is due by then."""
+        """Wait until something's turn has come."""
         loop = asyncio.get_running_loop()
         while True:
             at = self._hold.next_at()
-            left = None if at is None else at + self._linger_s - self._clock.now()
+            left = None if at is None else at - self._clock.now()
             if left is not None and left <= 0:
                 return
             self._wake.clear()
@@ -112,7 +116,7 @@ class Keeper:
             self._lanes.release()
         for held in batch:
             if held.key in outcome.early:
-                self._hold.put_back(held, self._clock.now() + _EARLY_PAUSE_S)
+                self._hold.put_back(held, self._clock.now() + self._gather_s + _EARLY_PAUSE_S)
                 self._wake.set()
         await self._completer.tell(outcome)
         if outcome.completed:

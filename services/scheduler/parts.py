@@ -18,10 +18,10 @@ from services.scheduler.settings import SchedulerSettings
 from services.scheduler.sweep import Sweep
 from services.scheduler.upkeep import Upkeep
 
-_LINGER_SHARE = 0.1
+_GATHER_SHARE = 0.4
 _SWEEP_SHARE = 0.25
-"""Of the time that rows are completed ahead: how long a batch gathers, and how far ahead rows are completed that only
-the sweep brought (later than those that an alarm brought to some scheduler, which then has done it)."""
+"""Of the time that rows may be completed ahead: how long a batch gathers, and how far ahead the turn of rows comes
+that only the sweep brought (later than of those that an alarm brought to some scheduler, which then has done it)."""
 _ALARMS_IN_FLIGHT = 512
 
 
@@ -48,14 +48,15 @@ def assemble(settings: SchedulerSettings, database: Database, bus: Bus) -> Parts
     teller = Teller(database, bus, clock, on_told=_observe)
     alarms = Alarms(bus, JetStreamPublisher(bus, max_in_flight=_ALARMS_IN_FLIGHT), now=clock.datetime)
     completer = Completer(database, alarms, teller, clock, ahead_s=ahead_s)
-    hold: Keep = Hold(limit=settings.hold_limit, ahead_s=ahead_s, sweep_ahead_s=ahead_s * _SWEEP_SHARE)
+    gather_s = ahead_s * _GATHER_SHARE
+    hold: Keep = Hold(limit=settings.hold_limit, ahead_s=ahead_s - gather_s, sweep_ahead_s=ahead_s * _SWEEP_SHARE)
     keeper = Keeper(
         hold,
         completer,
         clock,
         batch_size=settings.batch_size,
         lanes=settings.lanes,
-        linger_s=ahead_s * _LINGER_SHARE,
+        gather_s=gather_s,
     )
     sweep = Sweep(
         database=database,

@@ -50,7 +50,8 @@ FOR NO KEY UPDATE SKIP LOCKED
 -- name: complete_builds
 -- THE completion: the row decides, by the database's clock, and the outbox gets what has to be told in the same
 -- statement. Locks in one order (id). Answers for each row that still has the asked revision whether it was due (if
--- not it was left alone), and for each message its place in the outbox.
+-- not it was left alone); for each message its place in the outbox; what stood in the outbox before (the statement's
+-- snapshot does not hold what it writes itself); and, without a name, whether any order waits for a site.
 WITH wanted AS (
     SELECT * FROM unnest($1::uuid[], $2::int[], $3::timestamptz[], $4::text[]) AS w (id, revision, due_at, player)
 ), locked AS MATERIALIZED (
@@ -74,9 +75,17 @@ WITH wanted AS (
     ORDER BY m.place
     RETURNING id, message_id
 )
-SELECT l.id::text AS name, l.due AS due, NULL::bigint AS outbox_id FROM locked l
+SELECT l.id::text AS name, l.due AS due, NULL::bigint AS outbox_id,
+    NULL::text AS player, NULL::text AS payload, NULL::timestamptz AS tell_at, NULL::timestamptz AS created_at,
+    NULL::text AS source_id
+FROM locked l
 UNION ALL
-SELECT t.message_id, NULL, t.id FROM told t
+SELECT t.message_id, NULL, t.id, NULL, NULL, NULL, NULL, NULL FROM told t
+UNION ALL
+(SELECT o.message_id, NULL, o.id, o.player, o.payload, o.tell_at, o.created_at, o.source_id::text
+FROM completed c JOIN outbox o ON o.source_id = c.id ORDER BY o.id)
+UNION ALL
+SELECT NULL, EXISTS (SELECT 1 FROM queued_order), NULL, NULL, NULL, NULL, NULL, NULL
 
 -- name: complete_events
 -- The same for world events: `scheduled -> told`.
@@ -103,9 +112,12 @@ WITH wanted AS (
     ORDER BY m.place
     RETURNING id, message_id
 )
-SELECT l.id::text AS name, l.due AS due, NULL::bigint AS outbox_id FROM locked l
+SELECT l.id::text AS name, l.due AS due, NULL::bigint AS outbox_id,
+    NULL::text AS player, NULL::text AS payload, NULL::timestamptz AS tell_at, NULL::timestamptz AS created_at,
+    NULL::text AS source_id
+FROM locked l
 UNION ALL
-SELECT t.message_id, NULL, t.id FROM told t
+SELECT t.message_id, NULL, t.id, NULL, NULL, NULL, NULL, NULL FROM told t
 
 -- name: any_queued
 -- Whether any order waits for its site at all; most of the time none does.

@@ -16,14 +16,16 @@ ORDER BY o.id
 LIMIT $3
 
 -- name: delete_told
--- Forgets what was told. Not flushed: a loss only tells again, under the same message ids. SKIP LOCKED: who holds
--- them is deleting them.
+-- Forgets what was told, and lifts the stream's mark to the highest sequence that was. Not flushed: a loss only tells
+-- again, under the same message ids. SKIP LOCKED: who holds them is deleting them.
 WITH relaxed AS MATERIALIZED (
     SELECT set_config('synchronous_commit', 'off', true)
 ), locked AS (
     SELECT id FROM outbox WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE SKIP LOCKED
 ), gone AS (
     DELETE FROM outbox o USING locked l WHERE o.id = l.id
+), raised AS (
+    UPDATE feed_mark SET last_seq = $3 WHERE stream = $2 AND last_seq < $3
 )
 SELECT 1 FROM relaxed
 

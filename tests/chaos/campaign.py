@@ -2,13 +2,14 @@
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from tests.chaos.clients import Client, Listener
 from tests.chaos.game import Game, announce
-from tests.chaos.havoc import wreak
+from tests.chaos.havoc import seeded, wreak
 from tests.chaos.history import History
 from tests.chaos.oracle import Violation, judge
 from tests.chaos.reading import alarms_left, bus_of, pending, read_history, read_stored
@@ -29,6 +30,20 @@ class Round:
     pause_s: tuple[float, float] = (1.0, 5.0)
 
 
+class Stopwatch:
+    """How long each part of the calm took, in seconds."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._since = time.monotonic()
+
+    def lap(self, what: str) -> None:
+        """The part `what` has ended now."""
+        now = time.monotonic()
+        self.laps[what] = now - self._since
+        self._since = now
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What became of a round."""
@@ -37,6 +52,7 @@ class Verdict:
     violations: list[Violation]
     strikes: int
     text: str
+    seconds: dict[str, float]
 
     def summary(self) -> str:
         """One line of figures."""
@@ -45,25 +61,30 @@ class Verdict:
         return (
             f"{self.strikes} strikes, {len(states)} builds ({states.count('completed')} completed, "
             f"{states.count('cancelled')} cancelled), {len(self.history.sessions)} sessions, {heard} pushes heard, "
-            f"{len(self.violations)} violations"
+            f"{len(self.violations)} violations; "
+            + ", ".join(f"{what} {seconds:.0f} s" for what, seconds in self.seconds.items())
         )
 
 
 async def play_round(world: World, plan: Round, *, last: bool = True) -> Verdict:
     """One round on a world that serves; `last` also waits until the stream of alarms is empty."""
-    dice = random.Random(plan.seed)
+    dice = seeded(plan.seed)
     names = [f"{_name(dice)}.{plan.seed:x}-{number}" for number in range(plan.players)]
     async with listening(world, names, dice) as (clients, witnesses):
-        games = [Game(client, random.Random(dice.getrandbits(64))) for client in clients]
-        harm, announcing = (random.Random(dice.getrandbits(64)) for _ in range(2))
-        strikes, *_ = await asyncio.gather(
-            wreak(world, harm, plan.havoc_s, plan.pause_s),
+        games = [Game(client, seeded(dice.getrandbits(64))) for client in clients]
+        harm, announcing = (seeded(dice.getrandbits(64)) for _ in range(2))
+        striking = asyncio.create_task(wreak(world, harm, plan.havoc_s, plan.pause_s))
+        await asyncio.gather(
+            striking,
             announce(world, announcing, names, plan.havoc_s),
             *(game.play(plan.havoc_s) for game in games),
         )
+        watch = Stopwatch()
         await world.calm()
+        watch.lap("up again")
         await asyncio.gather(*(game.finish(_SETTLED_S) for game in games))
-        return await judged(world, plan.seed, names, witnesses, strikes=strikes, last=last)
+        watch.lap("answered")
+        return await judged(world, plan.seed, names, witnesses, watch=watch, strikes=striking.result(), last=last)
 
 
 async def judged(  # noqa: PLR0913 - what a judgement needs, keyword-only
@@ -72,17 +93,20 @@ async def judged(  # noqa: PLR0913 - what a judgement needs, keyword-only
     names: Sequence[str],
     witnesses: Sequence[Client | Listener],
     *,
+    watch: "Stopwatch | None" = None,
     strikes: int = 0,
     last: bool = True,
     settle_s: float = _SETTLED_S,
 ) -> Verdict:
     """Wait until nothing is left to do, or for `settle_s` seconds at most, and judge what there is then."""
-    for condition in (
-        lambda: _nothing_pending(world, names),
-        lambda: _all_heard(world, witnesses),
-        *([lambda: _no_alarms(world)] if last else []),
-    ):
-        await _give_time(condition, settle_s)
+    watch = watch or Stopwatch()
+    await _give_time(lambda: _nothing_pending(world, names), settle_s)
+    watch.lap("done")
+    await _give_time(lambda: _all_heard(world, witnesses), settle_s)
+    watch.lap("heard")
+    if last:
+        await _give_time(lambda: _no_alarms(world), settle_s)
+        watch.lap("no alarms")
     for witness in witnesses:
         witness.leave()
     history = await read_history(
@@ -93,7 +117,7 @@ async def judged(  # noqa: PLR0913 - what a judgement needs, keyword-only
         alarms=await alarms_left(world) if last else 0,
     )
     violations = judge(history)
-    return Verdict(history, violations, strikes, report(seed, history, violations) if violations else "")
+    return Verdict(history, violations, strikes, report(seed, history, violations) if violations else "", watch.laps)
 
 
 @asynccontextmanager
@@ -109,7 +133,7 @@ async def listening(
     clients: list[Client] = []
     witnesses: list[Client | Listener] = []
     for number, name in enumerate(names):
-        own = random.Random(dice.getrandbits(64))
+        own = seeded(dice.getrandbits(64))
         client = Client(f"{name} (first)", name, world.token(name), address(own), own)
         clients.append(client)
         witnesses.append(client)

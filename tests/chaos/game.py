@@ -116,7 +116,7 @@ class Game:
 
 
 async def announce(world: World, dice: random.Random, players: Sequence[str], for_s: float) -> int:
-    """Announce things to one or to all, now or soon, for so many seconds; how many. Asked again until it is answered."""
+    """Announce things to one or to all, now or soon, for so many seconds; how many. Asked until answered."""
     count = 0
     deadline = asyncio.get_running_loop().time() + for_s
     while asyncio.get_running_loop().time() < deadline:

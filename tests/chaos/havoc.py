@@ -15,6 +15,11 @@ _WEIGHTS = {"nats": 3, "postgres": 3, "gateway": 2, "command": 2, "scheduler": 3
 _DEEDS: Sequence[Deed] = ("kill", "kill", "kill", "hold down", "hold down", "freeze", "freeze", "stop")
 
 
+def seeded(seed: int) -> random.Random:
+    """Dice that fall the same way each time."""
+    return random.Random(seed)  # noqa: S311 - to be played again is what it is for
+
+
 @dataclass(frozen=True)
 class Strike:
     """After a pause of `pause_s` seconds, something is done to some parts, undone `lasts_s` seconds later."""

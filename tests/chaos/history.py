@@ -1,4 +1,4 @@
-"""PURE: what is known after a run - the table, the stream, and what each client wrote down - for the oracle to judge."""
+"""PURE: what is known after a run, for the oracle to judge: the table, the stream, and what each client wrote down."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

@@ -6,7 +6,9 @@ Each clause is a function from the history to what breaks it; `judge` asks them 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any
 
 from libs.contracts.times import from_rfc3339
@@ -153,27 +155,24 @@ def _coverage_faults(
     for number, session in enumerate(sessions):
         if session.epoch != history.epoch:
             continue  # the stream of that epoch is gone, there is nothing to compare with
-        ended = number == len(sessions) - 1
-        follower = None if ended else sessions[number + 1]
+        follower = sessions[number + 1] if number + 1 < len(sessions) else None
         for place, feed in enumerate[Feed](("player", "all")):
             heard = [push for push in session.heard if push.feed == feed]
             stored = {push.seq: push for push in feeds[session.player if feed == "player" else None]}
-            begins = session.begins[place]
-            until = max((push.seq for push in heard), default=begins)
-            if ended:
+            until = max((push.seq for push in heard), default=session.begins[place])
+            if follower is None:
                 until = max(until, max(stored, default=0))
-            missing = [seq for seq in stored if begins < seq <= until and seq not in {push.seq for push in heard}]
+            missing = sorted({seq for seq in stored if session.begins[place] < seq <= until} - {e.seq for e in heard})
             if missing:
                 yield f"{_name(session)}: {feed} feed: never heard {_listed(missing)}"
             for push in heard:
                 kept = stored.get(push.seq)
                 if kept is None or (kept.event, kept.at, kept.data) != (push.event, push.at, push.data):
                     yield f"{_name(session)}: {feed} feed: push {push.seq} ({push.event}) is not what the stream holds"
-            if follower is not None and follower.resumed_epoch == session.epoch and follower.resumed is not None:
-                if follower.resumed[place] != until:
-                    yield f"{_name(session)}: {feed} feed: resumed at {follower.resumed[place]}, but stood at {until}"
-                if follower.epoch == session.epoch and not follower.recovered:
-                    yield f"{_name(follower)}: nothing was lost, but it did not recover"
+            if follower is not None and follower.resumed is not None and follower.resumed[place] != until:
+                yield f"{_name(follower)}: {feed} feed: resumed at {follower.resumed[place]}, but stood at {until}"
+        if follower is not None and follower.resumed_epoch == follower.epoch and not follower.recovered:
+            yield f"{_name(follower)}: nothing was lost, but it did not recover"
 
 
 def _name(session: Session) -> str:
@@ -193,24 +192,30 @@ def _told(history: History) -> Iterator[tuple[str, str]]:
     for push in sorted(history.stored, key=lambda push: push.seq):
         told[push.source].append(push)
     for row in history.rows:
-        pushes = told[row.id]
-        places = [push.place for push in pushes]
-        if places != sorted(places):
-            yield row.id, f"told out of order: {', '.join(push.event for push in pushes)}"
-        if history.lost_until is None:
-            wanted = [(revision,) for revision in range(1, row.revision + 1)]
-            if row.state == "completed":
-                wanted += [(row.revision, number) for number in range(1, row.follow_ups + 1)]
-            missing = [place for place in wanted if place not in places]
-            if missing:
-                yield row.id, f"never told: revision {missing}, of {row.revision}; it is {row.state}"
-        elif row.ended_at is not None and row.ended_at > history.lost_until and (row.revision,) not in places:
-            yield row.id, "its end came after the store was lost, and was not told"
+        for text in _untold(row, told[row.id], history.lost_until):
+            yield row.id, text
     for event in history.events:
-        if event.state == "told" and history.lost_until is None and not told[event.id]:
+        if event.state == "told" and not _excused(event.due_at, history.lost_until) and not told[event.id]:
             yield event.id, "an announcement was never told"
         if event.state == "cancelled" and told[event.id]:
             yield event.id, "an announcement was told although it was taken back"
+
+
+def _untold(row: Row, pushes: Sequence[Stored], lost_until: datetime | None) -> Iterator[str]:
+    places = [push.place for push in pushes]
+    if places != sorted(places):
+        yield f"told out of order: {', '.join(push.event for push in pushes)}"
+    wanted = [(revision,) for revision in range(1, row.revision + 1)] if lost_until is None else []
+    if row.state == "completed" and not _excused(row.due_at, lost_until):
+        wanted += [(row.revision,), *((row.revision, number) for number in range(1, row.follow_ups + 1))]
+    missing = sorted(set(wanted) - set(places))
+    if missing:
+        yield f"of {row.revision} revisions never told: {missing}; it is {row.state}"
+
+
+def _excused(due_at: datetime, lost_until: datetime | None) -> bool:
+    """Whether what was due then may have been told into a store that was lost on purpose."""
+    return lost_until is not None and due_at <= lost_until
 
 
 def _nothing_pending(history: History) -> Iterator[tuple[str, str]]:
@@ -307,7 +312,7 @@ def _one_a_site(history: History) -> Iterator[tuple[str, str]]:
     for rows in sites.values():
         # One that took no time at all stands before what begins at that moment.
         rows.sort(key=lambda row: (row.started_at, row.ended_at or row.due_at))
-        for before, after in zip(rows, rows[1:], strict=False):
+        for before, after in pairwise(rows):
             if before.ended_at is None or before.ended_at > after.started_at:
                 yield after.id, f"it began at {after.started_at}, while {before.id} stood there until {before.ended_at}"
 

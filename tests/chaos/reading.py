@@ -83,7 +83,7 @@ async def pending(world: World, players: Sequence[str]) -> int:
     return cast("int", found["waiting"])
 
 
-async def read_history(
+async def read_history(  # noqa: PLR0913 - whose it is, and what only the run knows
     world: World,
     players: Sequence[str],
     witnesses: Iterable[Witness],

@@ -207,6 +207,16 @@ test("a push is handed on once, and the replay says how many were missed", async
   assert.deepEqual(of("resumed"), [{ missed: 2 }]);
 });
 
+test("the moment that speaks for both feeds stays where it is until both are replayed", async () => {
+  const resume = { epoch: "e1", seq: 10, all: 3, at: "2026-11-22T09:00:00.000Z" };
+  const { client } = await line({ resume }, { recovered: true, seq: 12, all: 5 });
+  Socket.last.push(12, 10);
+  assert.equal(client.position.at, resume.at, "the other feed still lies behind");
+  Socket.last.push(5, 3, { feed: "all" });
+  Socket.last.push(14, 12);
+  assert.equal(client.position.at, "2026-11-22T10:00:01.000Z");
+});
+
 test("nothing missed is told, too", async () => {
   const { of } = await line();
   Socket.last.drops();

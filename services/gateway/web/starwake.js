@@ -372,7 +372,9 @@ export class Starwake {
     const replay = this.#replay;
     const replayed = replay !== null && frame.seq <= (feed === "all" ? replay.all : replay.seq);
     if (replay && replayed) replay.missed += 1;
-    this.#position = { ...position, [feed === "all" ? "all" : "seq"]: frame.seq, at: frame.at ?? position.at };
+    // While a replay runs, `at` stays: it speaks for both feeds, and the other one may still lie behind.
+    const at = replay === null ? (frame.at ?? position.at) : position.at;
+    this.#position = { ...position, [feed === "all" ? "all" : "seq"]: frame.seq, at };
     /** @type {Push} */
     const push = { event: frame.event, data: frame.data ?? {}, seq: frame.seq, prev: frame.prev, feed, at: frame.at, replayed };
     this.#emit("push", push);

@@ -16,6 +16,7 @@ import pytest
 from tests.support.containers import NoContainerEngine, nats_container
 from tests.support.eventually import eventually as poll
 from tests.support.nats import LocalNats, NatsAddress
+from tests.support.node import node_environment
 from tests.support.players import unique_player as new_player
 from tests.support.postgres import LocalPostgres
 from tests.support.service_process import ServiceProcess
@@ -162,6 +163,11 @@ def unique_player() -> Callable[[], str]:
 def eventually() -> Callable[..., Awaitable[object]]:
     """Waits for a condition, see tests/support/eventually.py."""
     return poll
+
+
+def pytest_configure() -> None:
+    """Have `node`, `npm` and `npx` be those of the development tools, in what tests start too."""
+    os.environ["PATH"] = node_environment()["PATH"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -121,10 +121,11 @@ StartService = Callable[..., Awaitable[ServiceProcess]]
 
 @pytest.fixture
 async def service_process(nats_server: NatsAddress, server_directory: Path) -> AsyncIterator[StartService]:
-    """Starts one service as a process, e.g. `await service_process("command", STARWAKE_DATABASE_URL=url)`.
+    """Starts one service as a process.
 
-    It speaks to the run's NATS server unless STARWAKE_NATS_URL says otherwise; `until_ready=False` returns as soon
-    as its health port is open. What still runs at the test's end is stopped.
+    For example `await service_process("command", STARWAKE_DATABASE_URL=url)`. It speaks to the run's NATS server
+    unless STARWAKE_NATS_URL says otherwise; `until_ready=False` returns as soon as its health port is open. What still
+    runs at the test's end is stopped.
     """
     async with AsyncExitStack() as running:
 

@@ -23,7 +23,7 @@ _Result = TypeVar("_Result")
 
 
 async def until_schema(database: Database) -> None:
-    """Wait until the database is there and has the schema that this program was written for."""
+    """Wait until the database is there and has a schema that this program can work with: its own, or a later one."""
     said = ""
     while True:
         try:
@@ -31,7 +31,7 @@ async def until_schema(database: Database) -> None:
         except StoreError as error:
             reason = str(error)
         else:
-            if state.is_current:
+            if state.is_usable:
                 return
             reason = f"the schema is at {state.current}, and has to be at {state.head}: run `starwake migrate`"
         if reason != said:

@@ -36,7 +36,7 @@ async def stack(postgres_server: LocalPostgres, tmp_path: Path) -> AsyncIterator
 async def start(stack: GuardedStack) -> None:
     """The services, with builds long enough for a disaster to come in between, and short enough to see the end."""
     await stack.start("scheduler")
-    await stack.start("command", STARWAKE_TIME_SCALE="20")
+    await stack.start("command", {"STARWAKE_TIME_SCALE": "20"})
     await stack.start("gateway")
 
 

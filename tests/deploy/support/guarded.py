@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,9 +69,9 @@ class GuardedStack:
         finally:
             await bus.close()
 
-    async def start(self, name: str, slot: Slot = "a", **more: str) -> ServiceProcess:
-        """Start one service and wait until it is ready."""
-        service = ServiceProcess(name, self.settings(name, slot) | more, self.directory)
+    async def start(self, name: str, more: Mapping[str, str] | None = None) -> ServiceProcess:
+        """Start one service, with `more` in its environment, and wait until it is ready."""
+        service = ServiceProcess(name, self.settings(name) | dict(more or {}), self.directory)
         self.running.append(service)
         return await service.start()
 

@@ -13,7 +13,9 @@ import psutil
 from libs.cli.embedded.ports import LOOPBACK, free_ports
 from libs.cli.embedded.postgres import PostgresServer
 from libs.cli.embedded.process import start as start_child
-from tests.bench.harness.processes import SERVER_CORE, Server, cpu_seconds, pin, resident_bytes, server
+from tests.bench.harness.processes import SERVER_CORE, Server, cpu_seconds, pin, pinned, resident_bytes, server
+from tests.bench.load.player import Dialect
+from tests.support.nats import LocalNats
 
 SECRET = secrets.token_urlsafe(32)
 """Signs the players' tokens of one benchmark run."""
@@ -25,27 +27,33 @@ class Running:
 
     Attributes:
         url: the players' WebSocket endpoint.
-        parts: its processes by role; `web` is the one that holds the sockets.
+        parts: its processes by role, whose descendants count with them; `web` is the one that holds the sockets.
         secret: signs its players' tokens.
-        addresses: where its inner servers are (`redis`, `postgres`, `nats`).
+        dialect: how its frames are wrapped.
+        addresses: where its inner servers are (`redis`, `postgres`, `nats`, `http`).
+        source: how pushes get into it, `load/source.py` has the ways.
     """
 
     url: str
     parts: dict[str, list[psutil.Process]] = field(default_factory=dict[str, list[psutil.Process]])
     secret: str = SECRET
+    dialect: Dialect = "plain"
     addresses: dict[str, str] = field(default_factory=dict[str, str])
+    source: dict[str, str] = field(default_factory=dict[str, str])
 
     def cpu_seconds(self, part: str | None = None) -> float:
         """CPU used so far by one part, or by all."""
-        return cpu_seconds(self._processes(part))
+        return cpu_seconds(self.processes(part))
 
     def resident_bytes(self, part: str) -> int:
         """Memory that only this part's processes hold."""
-        return resident_bytes(self._processes(part))
+        return resident_bytes(self.processes(part))
 
-    def _processes(self, part: str | None) -> Iterable[psutil.Process]:
+    def processes(self, part: str | None = None) -> list[psutil.Process]:
+        """One part's processes, or all; with those that they started since."""
         chosen = self.parts.values() if part is None else [self.parts[part]]
-        return [process for processes in chosen for process in processes]
+        roots = [process for processes in chosen for process in processes]
+        return list(dict.fromkeys(each for root in roots for each in (root, *root.children(recursive=True))))
 
 
 async def until(condition: Callable[[], Awaitable[bool]], within_s: float, what: str) -> None:
@@ -105,6 +113,21 @@ async def postgres_server(folder: Path) -> AsyncGenerator[tuple[PostgresServer, 
     try:
         pin(child.pid, SERVER_CORE)
         await until(postgres.is_healthy, 60, "postgres")
+        await postgres.ensure_database()
         yield postgres, [psutil.Process(child.pid)]
     finally:
         await child.stop(within=20)
+
+
+@asynccontextmanager
+async def nats_server(folder: Path) -> AsyncGenerator[tuple[str, list[psutil.Process]]]:
+    """A nats-server of its own, on the server core."""
+    store = folder / "bare-nats"
+    store.mkdir(exist_ok=True)
+    nats = LocalNats(store)
+    with pinned(SERVER_CORE):
+        await nats.start()
+    try:
+        yield nats.url, [psutil.Process(nats.pid)]
+    finally:
+        await nats.stop()

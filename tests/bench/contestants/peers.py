@@ -1,5 +1,6 @@
 """The peers, started as their documentation says."""
 
+import asyncio
 import os
 import sys
 from collections.abc import AsyncGenerator
@@ -9,19 +10,34 @@ from pathlib import Path
 import psycopg
 
 from libs.cli.embedded.ports import LOOPBACK, free_ports
-from tests.bench.contestants.base import SECRET, Running, listening, postgres_server, redis_server
+from tests.bench.contestants.base import SECRET, Running, listening, nats_server, postgres_server, redis_server
+from tests.bench.contestants.floors import bare_responder
 from tests.bench.harness.processes import server
 
 UVICORN = (sys.executable, "-m", "uvicorn", "--host", LOOPBACK, "--log-level", "warning", "--backlog", "8192")
+NO_DEFLATE = ("--ws-per-message-deflate", "false")
 
 
 @asynccontextmanager
 async def fastapi_echo(folder: Path) -> AsyncGenerator[Running]:
     """FastAPI's tutorial loop under uvicorn, compression off."""
     [port] = free_ports(1)
-    argv = (*UVICORN, "--port", str(port), "--ws-per-message-deflate", "false", "tests.bench.peers.fastapi_echo:app")
+    argv = (*UVICORN, "--port", str(port), *NO_DEFLATE, "tests.bench.peers.fastapi_echo:app")
     async with listening("fastapi", argv, port, folder, {"BENCH_JWT_SECRET": SECRET}) as web:
-        yield Running(f"ws://{LOOPBACK}:{port}/ws", {"web": web.tree}, addresses={"http": f"http://{LOOPBACK}:{port}"})
+        source = {"way": "http", "address": f"http://{LOOPBACK}:{port}/broadcast"}
+        yield Running(f"ws://{LOOPBACK}:{port}/ws", {"web": web.root}, source=source)
+
+
+@asynccontextmanager
+async def fastapi_nats(folder: Path) -> AsyncGenerator[Running]:
+    """FastAPI's loop with nats-py's `request` in it: the obvious way to ask a service behind."""
+    [port] = free_ports(1)
+    async with nats_server(folder) as (nats_url, nats), bare_responder(nats_url, "cmd.*.bench.echo", folder) as service:
+        env = {"BENCH_JWT_SECRET": SECRET, "BENCH_NATS_URL": nats_url}
+        argv = (*UVICORN, "--port", str(port), *NO_DEFLATE, "tests.bench.peers.fastapi_nats:app")
+        async with listening("fastapi-nats", argv, port, folder, env) as web:
+            parts = {"web": web.root, "nats": nats, "service": service.root}
+            yield Running(f"ws://{LOOPBACK}:{port}/ws", parts)
 
 
 @asynccontextmanager
@@ -29,8 +45,25 @@ async def node_ws(folder: Path) -> AsyncGenerator[Running]:
     """The package `ws` under node; `npm install ws` is done once beside the peer's file."""
     [port] = free_ports(1)
     script = Path(__file__).parent.parent / "peers" / "node_ws.mjs"
+    await install_ws(script.parent, folder)
     async with listening("node", ("node", str(script)), port, folder, {"BENCH_PORT": str(port)}) as web:
-        yield Running(f"ws://{LOOPBACK}:{port}/ws", {"web": web.tree}, addresses={"http": f"http://{LOOPBACK}:{port}"})
+        source = {"way": "http", "address": f"http://{LOOPBACK}:{port}/broadcast"}
+        yield Running(f"ws://{LOOPBACK}:{port}/ws", {"web": web.root}, source=source)
+
+
+async def install_ws(beside: Path, folder: Path) -> None:
+    """`npm install ws` beside the peer, once.
+
+    Raises:
+        RuntimeError: npm failed; its log says why.
+    """
+    if (beside / "node_modules" / "ws").exists():
+        return
+    with (folder / "npm.log").open("ab") as log:
+        words = ("npm", "install", "--no-save", "--no-package-lock", "--no-audit", "--no-fund", "ws@8")
+        npm = await asyncio.create_subprocess_exec(*words, cwd=beside, stdout=log, stderr=log)
+        if await asyncio.wait_for(npm.wait(), 120):
+            raise RuntimeError("npm install ws failed: " + (folder / "npm.log").read_text()[-300:])
 
 
 @asynccontextmanager
@@ -48,7 +81,7 @@ async def celery(folder: Path, workers: int = 2) -> AsyncGenerator[Running]:
             *(sys.executable, "-m", "celery", "-A", "tests.bench.peers.celery_tasks", "worker"),
             *("--concurrency", str(workers), "--loglevel", "WARNING", "--without-gossip", "--without-mingle"),
         )
-        web = (*UVICORN, "--port", str(port), "--ws-per-message-deflate", "false", "tests.bench.peers.celery_web:app")
+        web = (*UVICORN, "--port", str(port), *NO_DEFLATE, "tests.bench.peers.celery_web:app")
         async with (
             server("celery-worker", worker, env=env, log_folder=folder) as running_worker,
             listening("celery-web", web, port, folder, env) as running_web,
@@ -56,12 +89,13 @@ async def celery(folder: Path, workers: int = 2) -> AsyncGenerator[Running]:
             yield Running(
                 f"ws://{LOOPBACK}:{port}/ws",
                 {
-                    "web": running_web.tree,
-                    "worker": running_worker.tree,
-                    "redis": redis.tree,
+                    "web": running_web.root,
+                    "worker": running_worker.root,
+                    "redis": redis.root,
                     "postgres": postgres_processes,
                 },
                 addresses={"redis": redis_url, "postgres": postgres.url},
+                source={"way": "redis", "address": redis_url},
             )
 
 
@@ -71,17 +105,11 @@ async def socketio(folder: Path) -> AsyncGenerator[Running]:
     [port] = free_ports(1)
     async with redis_server(folder) as (redis_url, redis):
         env = {"BENCH_REDIS_URL": redis_url, "BENCH_JWT_SECRET": SECRET}
-        argv = (
-            *UVICORN,
-            "--port",
-            str(port),
-            "--ws-per-message-deflate",
-            "false",
-            "tests.bench.peers.socketio_redis:app",
-        )
+        argv = (*UVICORN, "--port", str(port), *NO_DEFLATE, "tests.bench.peers.socketio_redis:app")
         async with listening("socketio", argv, port, folder, env) as web:
             url = f"ws://{LOOPBACK}:{port}/socket.io/?EIO=4&transport=websocket"
-            yield Running(url, {"web": web.tree, "redis": redis.tree}, addresses={"redis": redis_url})
+            source = {"way": "socketio", "address": redis_url}
+            yield Running(url, {"web": web.root, "redis": redis.root}, dialect="socketio", source=source)
 
 
 @asynccontextmanager
@@ -96,4 +124,23 @@ async def channels(folder: Path) -> AsyncGenerator[Running]:
         )
         async with listening("channels", argv, port, folder, env) as web:
             url = f"ws://{LOOPBACK}:{port}/ws"
-            yield Running(url, {"web": web.tree, "redis": redis.tree}, addresses={"redis": redis_url})
+            source = {"way": "channels", "address": redis_url}
+            yield Running(url, {"web": web.root, "redis": redis.root}, source=source)
+
+
+@asynccontextmanager
+async def procrastinate(folder: Path) -> AsyncGenerator[Running]:
+    """procrastinate's worker over Postgres; each job that ran is a line in a file."""
+    async with postgres_server(folder) as (postgres, postgres_processes):
+        env = {"BENCH_DATABASE_URL": postgres.url, "BENCH_COMPLETIONS": str(folder / "completions.jsonl")}
+        words = (sys.executable, "-m", "procrastinate", "--app", "tests.bench.peers.procrastinate_tasks.app")
+        async with server("schema", (*words, "schema", "--apply"), env=env, log_folder=folder) as schema:
+            if await asyncio.wait_for(schema.process.wait(), 60):
+                raise RuntimeError("procrastinate's schema could not be applied")
+        worker = (*words, "worker", "--concurrency", "8")
+        async with server("procrastinate", worker, env=env, log_folder=folder) as running:
+            yield Running(
+                "",
+                {"worker": running.root, "postgres": postgres_processes},
+                addresses={"postgres": postgres.url, "completions": env["BENCH_COMPLETIONS"]},
+            )

@@ -5,8 +5,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import psutil
@@ -17,28 +17,27 @@ STOP_SECONDS = 10.0
 
 
 class Server:
-    """One process (and its children) of a contestant."""
+    """One process of a contestant."""
 
     def __init__(self, process: asyncio.subprocess.Process, name: str) -> None:
         self.name = name
         self.process = process
 
     @property
-    def tree(self) -> list[psutil.Process]:
-        """The process and all its descendants that live."""
-        try:
-            root = psutil.Process(self.process.pid)
-            return [root, *root.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []
+    def root(self) -> list[psutil.Process]:
+        """The process itself."""
+        return [psutil.Process(self.process.pid)]
 
 
 def cpu_seconds(processes: Iterable[psutil.Process]) -> float:
-    """User and system time that these processes have used so far, in seconds."""
+    """User and system time that these processes have used so far, their ended children's included, in seconds."""
     total = 0.0
     for process in processes:
-        times = process.cpu_times()
-        total += times.user + times.system
+        try:
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue  # a database's helper that has just ended: its parent's figure has it now
+        total += times.user + times.system + times.children_user + times.children_system
     return total
 
 
@@ -51,6 +50,17 @@ def pin(pid: int, core: int | None) -> None:
     """Bind a process to one core; None leaves it to the kernel. Children inherit it."""
     if core is not None:
         os.sched_setaffinity(pid, {core})
+
+
+@contextmanager
+def pinned(core: int) -> Generator[None]:
+    """Bind this process for the time of the block, so that what it starts meanwhile is bound for good."""
+    before = os.sched_getaffinity(0)
+    pin(0, core)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 @asynccontextmanager

@@ -1,9 +1,10 @@
 """One player of the load client: a WebSocket on picows' compiled parser, with little Python around a frame."""
 
+import json
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 import jwt
 import msgspec
@@ -13,6 +14,8 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport
 # Its signature ends in untyped keyword arguments for the event loop.
 _ws_connect: Final = cast("Callable[..., Awaitable[tuple[Any, WSListener]]]", picows.ws_connect)  # pyright: ignore[reportUnknownMemberType]
 FrameHandler = Callable[["Player", "Frame"], None]
+Dialect = Literal["plain", "socketio"]
+"""How frames are wrapped: bare JSON objects, or Socket.IO's packets (Engine.IO protocol 4) around them."""
 
 
 class Frame(msgspec.Struct):
@@ -22,6 +25,10 @@ class Frame(msgspec.Struct):
     id: str | None = None
     seq: int = 0
     prev: int = 0
+    all: int = 0
+    epoch: str = ""
+    feed: str = ""
+    recovered: bool | None = None
     event: str | None = None
     data: msgspec.Raw = msgspec.Raw(b"null")
     error: msgspec.Raw = msgspec.Raw(b"null")
@@ -38,6 +45,7 @@ class _BuildData(msgspec.Struct):
 
 
 decode_frame = msgspec.json.Decoder(Frame).decode
+_decode_packet = msgspec.json.Decoder(tuple[str, msgspec.Raw]).decode
 _decode_build = msgspec.json.Decoder(_BuildData).decode
 
 
@@ -53,14 +61,20 @@ class Player(WSListener):
     Attributes:
         greeted_at: `time.perf_counter()` when `hello` came, 0 before.
         closed: whether the connection is gone.
+        recovered: what the server's `hello` said of a resume.
     """
 
-    def __init__(self, name: str, on_frame: FrameHandler) -> None:
+    def __init__(self, name: str, on_frame: FrameHandler, dialect: Dialect = "plain") -> None:
         super().__init__()
         self.name = name
         self.on_frame = on_frame
+        self.dialect = dialect
         self.greeted_at = 0.0
         self.closed = False
+        self.recovered: bool | None = None
+        self.epoch = ""
+        self.seq = 0
+        self.all_seq = 0
         self.transport: WSTransport | None = None
 
     def on_ws_connected(self, transport: WSTransport) -> None:
@@ -71,13 +85,40 @@ class Player(WSListener):
             if frame.msg_type is WSMsgType.CLOSE:
                 transport.disconnect()
             return
-        decoded = decode_frame(frame.get_payload_as_memoryview())
-        if decoded.type == "hello":
+        if self.dialect == "socketio":
+            self._packet(frame.get_payload_as_bytes())
+        else:
+            self._handle(decode_frame(frame.get_payload_as_memoryview()))
+
+    def _handle(self, frame: Frame) -> None:
+        if frame.type == "hello":
             self.greeted_at = time.perf_counter()
-        elif decoded.type == "ping":
+            self.epoch, self.seq, self.all_seq, self.recovered = frame.epoch, frame.seq, frame.all, frame.recovered
+        elif frame.type == "ping":
             self.send(b'{"command":"pong"}')
         else:
-            self.on_frame(self, decoded)
+            if frame.type == "push" and frame.feed == "all":
+                self.all_seq = frame.seq
+            elif frame.type == "push":
+                self.seq = frame.seq
+            self.on_frame(self, frame)
+
+    def _packet(self, packet: bytes) -> None:
+        if packet.startswith(b"42"):  # message, event
+            event, body = _decode_packet(packet[2:])
+            if event == "hello":
+                self.greeted_at = time.perf_counter()
+            else:
+                self.on_frame(self, decode_frame(body))
+        elif packet.startswith(b"0"):  # open: ask for the default namespace
+            self.send(b"40")
+        elif packet == b"2":
+            self.send(b"3")
+
+    @property
+    def position(self) -> str:
+        """What a resume hands over, as the header `Starwake-Resume` takes it."""
+        return json.dumps({"epoch": self.epoch, "seq": self.seq, "all": self.all_seq})
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         del transport
@@ -89,19 +130,31 @@ class Player(WSListener):
         self.transport.send(WSMsgType.TEXT, frame)
 
 
-async def connect(url: str, name: str, secret: str, on_frame: FrameHandler, timeout_s: float = 30) -> Player:
+async def connect(  # noqa: PLR0913 - who, where, how
+    url: str,
+    name: str,
+    secret: str,
+    on_frame: FrameHandler,
+    *,
+    dialect: Dialect = "plain",
+    resume: str | None = None,
+    timeout_s: float = 60,
+) -> Player:
     """A connected player; `hello` may not have come yet.
 
     Raises:
         OSError, picows.WSError: refused or not in time.
     """
     token = jwt.encode({"sub": name, "iat": int(time.time()), "exp": int(time.time()) + 86_400}, secret, "HS256")
+    headers = {"Authorization": f"Bearer {token}"}
+    if resume is not None:
+        headers["Starwake-Resume"] = resume
     _, listener = await _ws_connect(
-        lambda: Player(name, on_frame),
+        lambda: Player(name, on_frame, dialect),
         url,
         websocket_handshake_timeout=timeout_s,
         read_buffer_init_size=2048,
-        extra_headers={"Authorization": f"Bearer {token}"},
+        extra_headers=headers,
     )
     assert isinstance(listener, Player)
     return listener

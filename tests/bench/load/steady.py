@@ -1,4 +1,4 @@
-"""What the load client can do; each action connects its players, measures, and returns figures, units in the names."""
+"""A steady load; each action connects its players, measures, and returns figures, units in the names."""
 
 import asyncio
 import json
@@ -26,10 +26,11 @@ async def connect_all(
 
     async def one(number: int) -> Player:
         async with gate:
-            return await connect(spec.url, f"{spec.prefix}-{number}", spec.secret, on_frame)
+            return await connect(spec.url, f"{spec.prefix}-{number}", spec.secret, on_frame, dialect=spec.dialect)
 
     players = list(await asyncio.gather(*(one(number) for number in range(spec.players))))
-    await until(lambda: all(player.greeted_at for player in players), 60)
+    if not await until(lambda: all(player.greeted_at for player in players), 60):
+        raise RuntimeError(f"{sum(not player.greeted_at for player in players)} players were not greeted")
     return players
 
 
@@ -61,10 +62,16 @@ class ClosedLoop:
         self.build_seconds = float(options.get("build_seconds", 86_400))
         self.phase: Literal["warm-up", "measured", "ended"] = "warm-up"
         self.took: list[float] = []
+        self.answered = 0
         self.errors: Counter[str] = Counter()
         self._run = f"{time.time_ns():x}"
         self._numbers = count()
         self._sent: dict[str, float] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Commands without an answer."""
+        return len(self._sent)
 
     def order(self, player: Player) -> None:
         """Send the player's next command."""
@@ -83,6 +90,7 @@ class ClosedLoop:
         if began is None:
             self.errors["answered twice"] += 1
             return
+        self.answered += 1
         if frame.type == "error":
             self.errors[bytes(frame.error).decode()] += 1
         elif self.phase == "measured":
@@ -104,10 +112,14 @@ async def round_trips(spec: "Spec") -> dict[str, object]:
     await asyncio.sleep(spec.seconds)
     wall = time.perf_counter() - began
     loop.phase = "ended"
+    await until(lambda: not loop.waiting, 10)
     return {
         "per_s": round(len(loop.took) / wall, 1),
+        "answered": loop.answered,
+        "unanswered": loop.waiting,
         "latency_ms": summary(loop.took, 1000),
-        "errors": dict(loop.errors.most_common(5)),
+        "refused": sum(loop.errors.values()),
+        "why_refused": dict(loop.errors.most_common(5)),
     }
 
 
@@ -150,34 +162,6 @@ async def receive(spec: "Spec") -> dict[str, object]:
         "doubled": doubled,
         "spread_s": round(marks["last"] - marks["first"], 4),
         "delay_ms": summary(late, 1000),
-    }
-
-
-async def idle(spec: "Spec") -> dict[str, object]:
-    """Connect and stay silent until standard input closes."""
-    players = await connect_all(spec, lambda _player, _frame: None)
-    tell_ready()
-    await asyncio.to_thread(sys.stdin.read)
-    return {"lost": sum(player.closed for player in players)}
-
-
-async def storm(spec: "Spec") -> dict[str, object]:
-    """All at once, as after a gateway died: from the first SYN to the last hello."""
-    began = time.perf_counter()
-    attempts = await asyncio.gather(
-        *(
-            connect(spec.url, f"{spec.prefix}-{number}", spec.secret, lambda _p, _f: None)
-            for number in range(spec.players)
-        ),
-        return_exceptions=True,
-    )
-    players = [attempt for attempt in attempts if isinstance(attempt, Player)]
-    await until(lambda: all(player.greeted_at or player.closed for player in players), 60)
-    greeted = [player.greeted_at - began for player in players if player.greeted_at]
-    return {
-        "all_greeted_s": round(max(greeted), 3),
-        "refused": spec.players - len(greeted),
-        "hello_s": summary(greeted),
     }
 
 
@@ -225,7 +209,8 @@ async def completions(spec: "Spec") -> dict[str, object]:
         "lost": len(due.keys() - seen.keys()),
         "doubled": sum(times > 1 for times in seen.values()),
         "early": sum(each < 0 for each in late),
-        "refused": dict(refused.most_common(3)),
+        "refused": sum(refused.values()),
+        "why_refused": dict(refused.most_common(3)),
         "lateness_ms": summary(late, 1000),
     }
 
@@ -233,7 +218,5 @@ async def completions(spec: "Spec") -> dict[str, object]:
 ACTIONS: dict[str, Callable[["Spec"], Awaitable[dict[str, object]]]] = {
     "round_trips": round_trips,
     "receive": receive,
-    "idle": idle,
-    "storm": storm,
     "completions": completions,
 }

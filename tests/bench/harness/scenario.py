@@ -1,0 +1,112 @@
+"""A scenario: the same work for several contestants, in interleaved rounds."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.contestants.base import Running
+from tests.bench.harness.rounds import Figures, Measure, Progress, Result, interleave
+
+Open = Callable[[Path], AbstractAsyncContextManager[Running]]
+CONTESTANT_SECONDS = 240.0
+"""One round of one contestant takes no longer, or counts as failed."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of everything: 1 is the full benchmark, a small share of it is for trying out.
+
+    Attributes:
+        share: of the full numbers of players, builds, rows.
+        seconds: how long a steady load is measured.
+        rounds: a bound on the rounds of each scenario.
+    """
+
+    share: float = 1.0
+    seconds: float = 3.0
+    rounds: int = 3
+
+    def count(self, full: int, least: int = 10) -> int:
+        """So many, at this scale."""
+        return max(least, int(full * self.share))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A contestant in a scenario: how it starts, and how the work is measured with it."""
+
+    open: Open
+    measure: Callable[[Running, Scale], Awaitable[Figures]]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One comparison.
+
+    Attributes:
+        name: on the command line.
+        title: what it is about.
+        work: what is done, and what the figures mean.
+        entries: who takes part.
+        rounds: how often each is measured.
+        fresh: whether each round starts its servers anew (memory, storms); else they are up for all rounds.
+    """
+
+    name: str
+    title: str
+    work: str
+    entries: Mapping[str, Entry]
+    rounds: int = 3
+    fresh: bool = False
+
+
+async def run(scenario: Scenario, scale: Scale, progress: Progress) -> Sequence[Result]:
+    """Measure every contestant; one that cannot even start says why in its failures."""
+    folder = Path(tempfile.mkdtemp(prefix="starwake-bench-"))
+    folder.chmod(0o711)  # Postgres runs as somebody else
+    rounds = min(scenario.rounds, scale.rounds)
+    try:
+        if scenario.fresh:
+            measures = {name: _anew(name, entry, scale, folder) for name, entry in scenario.entries.items()}
+            return await interleave(measures, rounds, progress)
+        async with AsyncExitStack() as stack:
+            failed: list[Result] = []
+            measures: dict[str, Measure] = {}
+            for name, entry in scenario.entries.items():
+                progress(f"starting {name}")
+                try:
+                    running = await stack.enter_async_context(entry.open(_own(folder, name)))
+                except (OSError, RuntimeError, TimeoutError) as failure:
+                    failed.append(Result(name, failures=[f"{type(failure).__name__}: {failure}"]))
+                    continue
+                measures[name] = _bound(entry, running, scale)
+            return [*await interleave(measures, rounds, progress), *failed]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _bound(entry: Entry, running: Running, scale: Scale) -> Measure:
+    async def measure() -> Figures:
+        async with asyncio.timeout(CONTESTANT_SECONDS):
+            return await entry.measure(running, scale)
+
+    return measure
+
+
+def _anew(name: str, entry: Entry, scale: Scale, folder: Path) -> Measure:
+    async def measure() -> Figures:
+        own = _own(folder, name)
+        async with asyncio.timeout(CONTESTANT_SECONDS), entry.open(own) as running:
+            return await entry.measure(running, scale)
+
+    return measure
+
+
+def _own(folder: Path, name: str) -> Path:
+    own = Path(tempfile.mkdtemp(prefix=f"{name.split()[0]}-", dir=folder))
+    own.chmod(0o711)
+    return own

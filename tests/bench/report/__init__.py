@@ -1,0 +1,1 @@
+"""What a run leaves: tables on the terminal, `results.json`, plots, the README's table."""

@@ -100,6 +100,22 @@ fmt:
 migration message:
     {{ uv }} python -m tests.support.check_schema --revision "$1"
 
+# What the image is made of: a CycloneDX bill of materials
+[group('supply chain')]
+sbom:
+    {{ uv }} python -m deploy.supply_chain sbom
+
+# Every package's licence; fails on one that nobody has looked at
+[group('supply chain')]
+licences:
+    {{ uv }} python -m deploy.supply_chain licences
+
+# Known vulnerabilities (says so where it is offline), and dependencies without a use
+[group('supply chain')]
+audit:
+    {{ uv }} python -m deploy.supply_chain audit
+    {{ uv }} python -m deploy.supply_chain unused
+
 # Say in clear words that the page's tests need a browser, before anything else takes minutes
 [private]
 _chromium:

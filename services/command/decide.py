@@ -45,6 +45,14 @@ class Decision:
         expected = self.writes.expected
         return [AlarmKey("build", build, Revision(revision)) for build, revision in expected.items()]
 
+    def moved_on(self) -> list[tuple[str, int]]:
+        """(id, revision) of what something may have yet to be told of from before: changed builds, orders that waited.
+
+        Not even "queued" is told after "started" or "unqueued".
+        """
+        moved: list[tuple[str, int]] = [(build.id, build.revision) for build in self.writes.changed.values()]
+        return [*moved, *((order, 1) for order in self.writes.unqueued)]
+
 
 def refused(refusal: Refusal) -> Answer:
     """The answer to what was refused."""

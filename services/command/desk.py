@@ -154,8 +154,8 @@ class Desk:
                     return decision, []
                 ids = await orders.write_batch(connection, decision.writes)
                 # Whoever tells of a build first tells what stands before it: no "cancelled" overtakes a "started".
-                changed = [(build.id, build.revision) for build in decision.writes.changed.values()]
-                earlier = await read_earlier(connection, changed) if changed else []
+                moved_on = decision.moved_on()
+                earlier = await read_earlier(connection, moved_on) if moved_on else []
             rows = [
                 OutboxRow(row_id, told.notification, told.tell_at, told.source_id, loaded.now)
                 for row_id, told in zip(ids, decision.writes.outbox, strict=True)

@@ -21,7 +21,7 @@ from libs.runtime.logs import get_logger
 from libs.store import due
 from libs.store.database import Connection, Database
 from libs.store.errors import StoreError
-from libs.store.outbox import OutboxRow
+from libs.store.outbox import OutboxRow, read_earlier
 from libs.telling import DatabaseClock, Teller, TellResult, faults
 from services.scheduler import metrics
 from services.scheduler.recent import Recent
@@ -124,7 +124,7 @@ class Completer:
 
         async def work(connection: Connection) -> Outcome:
             outcome = Outcome()
-            self._add_started(outcome, await due.start_stranded(connection, older_than_s, limit))
+            await self._add_started(connection, outcome, await due.start_stranded(connection, older_than_s, limit))
             return outcome
 
         return await self._committed(work)
@@ -173,7 +173,8 @@ class Completer:
         events = [row for row in rows if isinstance(row, EventRecord)]
         if builds:
             await self._complete_builds(connection, builds, outcome)
-            self._add_started(outcome, await due.start_next(connection, [key.id for key in outcome.completed]))
+            started = await due.start_next(connection, [key.id for key in outcome.completed])
+            await self._add_started(connection, outcome, started)
         if events:
             messages = {event.id: told_by(event) for event in events}
             verdict = await due.complete_events(connection, events, messages, self._ahead)
@@ -192,7 +193,8 @@ class Completer:
 
         async def work(connection: Connection) -> Outcome:
             followed = Outcome()
-            self._add_started(followed, await due.start_next(connection, [key.id for key in outcome.completed]))
+            started = await due.start_next(connection, [key.id for key in outcome.completed])
+            await self._add_started(connection, followed, started)
             return followed
 
         with suppress(StoreError):
@@ -216,8 +218,12 @@ class Completer:
             elif row.id in verdict.early:
                 outcome.early.add(key_of(row))
 
-    def _add_started(self, outcome: Outcome, started: Sequence[due.Started]) -> None:
+    async def _add_started(self, connection: Connection, outcome: Outcome, started: Sequence[due.Started]) -> None:
+        if not started:
+            return
         now = self._clock.datetime()
+        # Not even "queued" is told after "started": whoever took that order may not have come to tell of it.
+        outcome.tell += await read_earlier(connection, [(each.build.id, each.build.revision) for each in started])
         for each in started:
             outcome.started.append(each.build)
             outcome.tell.append(OutboxRow(each.outbox_id, each.notification, each.build.started_at, each.build.id, now))

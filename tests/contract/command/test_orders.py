@@ -227,6 +227,34 @@ async def test_orders_wait_for_their_site_and_can_be_withdrawn(universe: Univers
     await eventually(lambda: _are(universe, events))
 
 
+async def test_what_another_copy_has_yet_to_tell_of_an_order_is_told_first(universe: Universe) -> None:
+    build = await universe.start()
+    waiting = [(await universe.order("build.queue", kind="dock", site="luna-1"))["queued"]["id"] for _ in range(2)]
+    told = ["build.started", "build.queued", "build.queued"]
+    await eventually(lambda: _are(universe, told))
+    # As if another copy had taken these orders and been killed: something older stands in the outbox.
+    for order in waiting:
+        await universe.rows(
+            "INSERT INTO outbox (message_id, source_kind, source_id, revision, player, payload, tell_at)"
+            " VALUES ($1, 'build', $2, 0, $3, $4, now())",
+            f"{order}.0.0",
+            order,
+            universe.player,
+            '{"event":"test.older","at":"2026-11-22T10:00:00.000Z","data":{}}',
+        )
+    await universe.order("build.unqueue", build_id=waiting[0])
+    await eventually(lambda: _are(universe, [*told, "test.older", "build.unqueued"]))
+    await universe.order("build.cancel", build_id=build["id"])
+    own = ["test.older", "build.unqueued", "build.cancelled", "test.older", "build.started"]
+    await eventually(lambda: _are_in_any_order(universe, [*told, *own]))
+    backwards = (await universe.events())[::-1]
+    assert backwards.index("build.started") < backwards.index("test.older")
+
+
+async def _are_in_any_order(universe: Universe, events: list[str]) -> bool:
+    return sorted(await universe.events()) == sorted(events)
+
+
 async def test_an_order_for_a_free_site_does_not_wait(universe: Universe) -> None:
     assert (await universe.order("build.queue", kind="dock", site="luna-1"))["build"]["state"] == "building"
 

@@ -72,6 +72,26 @@ async def test_an_order_behind_a_cancelled_build_starts_when_that_was_cancelled(
     assert row["due_at"] - row["started_at"] == timedelta(hours=10)
 
 
+async def test_an_order_that_waited_is_not_told_as_started_before_it_is_told_as_queued(served: Universe) -> None:
+    player = unique_player()
+    build = await served.build(player, 1.0, site="luna-1")
+    waiting = await queued(served, player, "luna-1", 1_000)
+    # Who took that order was killed before telling of it; young enough that no sweep has told it either.
+    body = b'{"event":"build.queued","at":"2026-11-22T10:00:00.000Z","data":{"queued":{"id":"%b"}}}' % waiting.encode()
+    await served.sql(
+        "INSERT INTO outbox (message_id, source_kind, source_id, revision, player, payload, tell_at, created_at)"
+        " VALUES ($1, 'build', $2, 0, $3, $4, now(), now() + interval '1 minute')",
+        f"{waiting}.0",
+        waiting,
+        player,
+        body.decode(),
+    )
+    await served.completed(build)
+    await eventually(lambda: _completed_count(served, player, 2), within_s=15)
+    own = [push.event for push in await served.pushes(player) if push.message_id.startswith(waiting)]
+    assert own == ["build.queued", "build.started", "build.completed"]
+
+
 async def test_an_order_that_was_withdrawn_is_not_started(served: Universe) -> None:
     player = unique_player()
     build = await served.build(player, 1.0, site="luna-1")

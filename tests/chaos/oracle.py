@@ -269,7 +269,7 @@ def _answers_stand(history: History) -> Iterator[tuple[str, str]]:
         yield from _refused_after_acceptance(order)
         if not order.answers:
             yield order.player, f"{order.command} {order.id} was never answered"
-        elif order.accepted is None and entry is not None and _final(order) is not None:
+        elif order.accepted is None and entry is not None and len(_refusals(order)) >= len(order.sent):
             yield entry.subject or order.id, f"{order.command} {order.id} was refused, but is remembered as carried out"
     rows = {row.id: row for row in history.rows}
     for entry in history.inbox:
@@ -285,10 +285,14 @@ def _refused_after_acceptance(order: Order) -> Iterator[tuple[str, str]]:
             yield _subject(first.body), f"{order.command} {order.id} was accepted, later refused: {answer.body}"
 
 
-def _final(order: Order) -> str | None:
-    """The code with which it was refused for good, None where it was only put off."""
+def _refusals(order: Order) -> list[str]:
+    """The codes with which it was refused for good, not only put off.
+
+    A refusal speaks of one attempt. Where an earlier attempt was never answered (it lay in a process that was frozen,
+    say), that one may still be carried out after the later one was refused: its player is told by the push.
+    """
     codes = [answer.body["error"]["code"] for answer in order.answers if not answer.accepted]
-    return next((code for code in codes if code not in ("unavailable", "rate_limited")), None)
+    return [code for code in codes if code not in ("unavailable", "rate_limited")]
 
 
 def _row_contradicts(entry: Remembered, rows: dict[str, Row]) -> Iterator[tuple[str, str]]:

@@ -17,6 +17,7 @@ import pytest
 from tests.chaos.campaign import Round, play_round
 from tests.chaos.world import Shape, universe
 
+_ARTIFACTS = Path(__file__).resolve().parents[1] / ".artifacts"
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _LAST_ROUND_S = 75.0
 """What a round takes, calm and judgement included, on a quiet machine."""
@@ -28,6 +29,14 @@ def duration_s(text: str) -> float:
     if match is None:
         raise ValueError(f"not a duration: {text!r} (such as 90s, 30m, 2h)")
     return float(match[1]) * _UNITS[match[2]]
+
+
+def keep_logs(directory: Path, seed: int) -> None:
+    """Put what the processes wrote where it survives the test."""
+    kept = _ARTIFACTS / f"chaos-{seed:#x}"
+    kept.mkdir(parents=True, exist_ok=True)
+    for log in directory.glob("*.log*"):
+        shutil.copy(log, kept)
 
 
 FOR_S = duration_s(os.environ.get("STARWAKE_TEST_CHAOS_FOR", "150s"))
@@ -56,4 +65,6 @@ async def test_whatever_is_killed_whenever_what_is_promised_holds(
             verdict = await play_round(world, Round(seed=seed), last=last)
             with capsys.disabled():
                 print(f"\nchaos {seed:#x}: {verdict.summary()}")  # noqa: T201 - a long run says how it goes
+            if verdict.violations:
+                keep_logs(directory, seed)
             assert not verdict.violations, f"{verdict.text}\n\nSTARWAKE_TEST_CHAOS_SEED={seed:#x} plays it again"

@@ -70,17 +70,20 @@ _STOP_S = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """How many of each service there are, and which of them run something else than the product.
-
-    `programs` names, by service or by part (`scheduler`, `scheduler-2`), a module to run instead of `starwake`;
-    `env` further settings, in the same way.
-    """
+    """How many of each service there are."""
 
     gateways: int = 2
     commands: int = 2
     schedulers: int = 2
-    programs: Mapping[str, str] = field(default_factory=dict[str, str])
-    env: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What a service runs instead of the product: another module, further settings; `once` until it is killed."""
+
+    program: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    once: bool = False
 
 
 class _Kept:
@@ -90,11 +93,19 @@ class _Kept:
         self.part = part
         self.gate = asyncio.Event()
         self.gate.set()
+        self.changed: Change | None = None
         self.keeper = Keeper(replace(part, prepare=self._prepare), world.tell, _nothing)
 
     async def _prepare(self) -> Launch:
         await self.gate.wait()
-        return await self.part.prepare()
+        launch = await self.part.prepare()
+        changed = self.changed
+        if changed is None:
+            return launch
+        if changed.once:
+            self.changed = None
+        argv = launch.argv if changed.program is None else (sys.executable, "-m", changed.program)
+        return replace(launch, argv=argv, env={**launch.env, **changed.env})
 
     @property
     def pid(self) -> int | None:
@@ -122,7 +133,7 @@ class World:
     """All processes of one universe, and what was done to them."""
 
     def __init__(self, directory: Path, shape: Shape | None = None) -> None:
-        self.shape = shape = shape or Shape()
+        shape = shape or Shape()
         self.happenings: list[Happening] = []
         self.directory = directory
         directory.mkdir(mode=0o711, exist_ok=True)
@@ -149,14 +160,11 @@ class World:
 
     def _add(self, service: str, name: str) -> None:
         port, health_port = free_ports(2)
-        module = self.shape.programs.get(name) or self.shape.programs.get(service)
-        argv = (sys.executable, "-m", "libs.cli.main", service) if module is None else (sys.executable, "-m", module)
-        own = {**self.shape.env.get(service, {}), **self.shape.env.get(name, {})}
         launch = Launch(
             name=name,
-            argv=argv,
+            argv=(sys.executable, "-m", "libs.cli.main", service),
             log=self.directory / f"{name}.log",
-            env={**self._environment(), **own},
+            env=self._environment(),
             directory=_ROOT,
         )
         players = port if service == "gateway" else None
@@ -196,6 +204,21 @@ class World:
         self.release()
         for group in (self.services(), ["nats", "postgres"]):
             await asyncio.gather(*(self._kept[name].keeper.stop() for name in group))
+
+    async def restart(self, service: str, change: Change | None = None, *, copies: int | None = None) -> None:
+        """Start a service anew, as the product or as something else; with fewer copies, the others stay down."""
+        names = self.services(service)
+        for name in names:
+            self._kept[name].changed = change
+        async with self.down(*names):
+            pass
+        for name in names[copies:] if copies is not None else []:
+            self.hold_down(name)
+        serving = names[:copies]
+        await eventually(lambda: self._all_serve(serving), within_s=_HEALTHY_S, every_s=0.1)
+
+    async def _all_serve(self, names: Sequence[str]) -> bool:
+        return all([await probe(self._kept[name].part.probe) for name in names])
 
     def services(self, service: str = "") -> list[str]:
         """Names of all parts of a service, of all services by default."""
@@ -276,12 +299,7 @@ class World:
     async def calm(self, within_s: float = _HEALTHY_S) -> None:
         """Do no more harm, and wait until every part serves."""
         self.release()
-
-        async def all_serve() -> bool:
-            serving = [await probe(kept.part.probe) for kept in self._kept.values()]
-            return all(serving)
-
-        await eventually(all_serve, within_s=within_s, every_s=0.2)
+        await eventually(lambda: self._all_serve(self.parts), within_s=within_s, every_s=0.2)
 
     def is_up(self, name: str) -> bool:
         """Whether the part has a process."""

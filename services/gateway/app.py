@@ -79,6 +79,7 @@ async def serve(runtime: Runtime, settings: GatewaySettings) -> None:
     server = make_server(door, settings)
     await hub.start()
     tasks.spawn(_turn(wheel), "timers")
+    tasks.spawn(authenticator.keep_keys_fresh(), "keys")
     metrics.UNAUTHENTICATED.set_function(lambda: hub.unauthenticated)
     metrics.OUTBOX_BYTES.set_function(lambda: hub.waiting_bytes)
     runtime.health.add_check("feeds", hub.not_ready)

@@ -4,6 +4,7 @@ The key decides the algorithm, never the token's header (RFC 8725, 3.1): a key's
 loaded, and a token that names another one is refused. A refusal never repeats any part of the token.
 """
 
+import asyncio
 import base64
 import binascii
 import time
@@ -14,7 +15,7 @@ import jwt
 import msgspec
 
 from libs.contracts.ids import PlayerId, is_player_id
-from services.gateway.keys import KeySource, VerificationKey
+from services.gateway.keys import REFRESH_INTERVAL_S, KeySource, VerificationKey
 
 MAX_TOKEN_CHARACTERS: Final = 8192
 LEEWAY_S: Final = 30.0
@@ -92,6 +93,13 @@ class Authenticator:
             raise TokenRefused("the token is signed with a key or algorithm that is not accepted here")
         claims = self._verified_claims(token, keys)
         return self._identity(claims)
+
+    async def keep_keys_fresh(self) -> None:
+        """Load all keys again from time to time, for ever."""
+        while True:
+            await asyncio.sleep(REFRESH_INTERVAL_S)
+            for source in self._sources:
+                await source.refresh()
 
     def _verified_claims(self, token: str, keys: Sequence[VerificationKey]) -> dict[str, Any]:
         failure = "the token does not hold"

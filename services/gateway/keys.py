@@ -19,7 +19,7 @@ from services.gateway.settings import MIN_SECRET_BYTES
 _log = get_logger("gateway.keys")
 
 REFRESH_INTERVAL_S: Final = 300.0
-"""How old a fetched key set may grow before it is fetched again, so that a withdrawn key stops working."""
+"""Between two fetches of a key set, beside the tokens' way: a provider that is slow or down delays nobody."""
 
 MIN_FETCH_INTERVAL_S: Final = 10.0
 """Between two fetches for unknown key ids: whoever invents ids must not turn the gateway against the provider."""
@@ -55,6 +55,10 @@ class KeySource(Protocol):
         """
         ...
 
+    async def refresh(self) -> None:
+        """Load the keys again, so that withdrawn ones stop working; keeps them where that fails."""
+        ...
+
 
 class SharedSecret:
     """One HS256 secret."""
@@ -76,9 +80,12 @@ class SharedSecret:
         """The secret for HS256, nothing for any other algorithm."""
         return self._keys if algorithm == "HS256" else ()
 
+    async def refresh(self) -> None:
+        """A secret from the settings stays what it is."""
+
 
 class KeySet:
-    """A JWKS that is loaded when first needed, again when it grows old, and when a token names an unknown key.
+    """A JWKS that is loaded when first needed, when a token names an unknown key, and by `refresh`.
 
     While it cannot be loaded again the keys held go on counting: the provider being down ends nobody's game.
     """
@@ -87,7 +94,7 @@ class KeySet:
         self._load = load
         self._clock = clock
         self._keys: tuple[VerificationKey, ...] = ()
-        self._loaded_at: float | None = None
+        self._loaded = False
         self._tried_at: float | None = None
         self._loading = asyncio.Lock()
 
@@ -96,23 +103,24 @@ class KeySet:
         if algorithm not in _RSA_ALGORITHMS and algorithm not in _CURVE_ALGORITHMS.values():
             return ()
         found = self._find(algorithm, kid)
-        if not found or self._is_old():
-            await self._reload()
+        if not found:
+            await self._reload(MIN_FETCH_INTERVAL_S)
             found = self._find(algorithm, kid)
-        if not found and self._loaded_at is None:
+        if not found and not self._loaded:
             raise KeysUnavailable("the keys that tokens are signed with cannot be fetched at the moment")
         return found
 
     def _find(self, algorithm: str, kid: str | None) -> list[VerificationKey]:
         return [key for key in self._keys if algorithm == key.algorithm and (kid is None or key.kid in (None, kid))]
 
-    def _is_old(self) -> bool:
-        return self._loaded_at is None or self._clock() - self._loaded_at > REFRESH_INTERVAL_S
+    async def refresh(self) -> None:
+        """Load the set again; the gateway does so every `REFRESH_INTERVAL_S`."""
+        await self._reload(0.0)
 
-    async def _reload(self) -> None:
+    async def _reload(self, apart_s: float) -> None:
         async with self._loading:
             # Whoever waited here meanwhile finds the set that the first one has fetched.
-            if self._tried_at is not None and self._clock() - self._tried_at < MIN_FETCH_INTERVAL_S:
+            if self._tried_at is not None and self._clock() - self._tried_at < apart_s:
                 return
             self._tried_at = self._clock()
             try:
@@ -120,7 +128,7 @@ class KeySet:
             except (OSError, ValueError) as error:  # a TimeoutError is an OSError, a DecodeError a ValueError
                 _log.warning("jwks.unavailable", error=f"{type(error).__name__}: {error}", keys_held=len(self._keys))
                 return
-            self._loaded_at = self._clock()
+            self._loaded = True
             _log.info("jwks.loaded", keys=len(self._keys))
 
 

@@ -135,6 +135,12 @@ class PlayersHttp(HttpToolsProtocol):
             self._refuse(upgrade.Refused(HTTPStatus.BAD_REQUEST, "not an HTTP request"))
 
     @override
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._slow is None:  # not the first request of this connection
+            self._slow = self.loop.call_later(self._door.request_s, self.transport.abort)
+
+    @override
     def on_headers_complete(self) -> None:
         self._on_time()
         super().on_headers_complete()

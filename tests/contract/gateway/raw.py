@@ -126,13 +126,15 @@ class RawSocket:
 
 
 class CountingClient(asyncio.Protocol):
-    """A client so small that thousands fit into one test: it counts frames and remembers when the last one came."""
+    """A client so small that thousands fit into one test: it counts frames and pushes and remembers when the last one came."""
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, resume: str | None) -> None:
         self._token = token
+        self._resume = [] if resume is None else [f"Starwake-Resume: {resume}"]
         self._rest = b""
         self._upgraded = False
         self.frames = 0
+        self.pushes = 0
         self.last_at = 0.0
         self.live: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.closed = False
@@ -141,7 +143,7 @@ class CountingClient(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        transport.write(handshake(self._token))
+        transport.write(handshake(self._token, *self._resume))
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -158,8 +160,9 @@ class CountingClient(asyncio.Protocol):
                 length, start = int.from_bytes(self._rest[2:4], "big"), 4
             if len(self._rest) < start + length:
                 return
-            self._rest = self._rest[start + length :]
             self.frames += 1
+            self.pushes += self._rest.startswith(b'{"type":"push"', start)
+            self._rest = self._rest[start + length :]
             self.last_at = asyncio.get_running_loop().time()
             if not self.live.done():
                 self.live.set_result(None)
@@ -171,7 +174,9 @@ class CountingClient(asyncio.Protocol):
             self.live.set_exception(ConnectionError("closed before hello"))
 
     @classmethod
-    async def connect(cls, port: int, token: str, *, receive_buffer: int | None = None) -> "CountingClient":
+    async def connect(
+        cls, port: int, token: str, *, resume: str | None = None, receive_buffer: int | None = None
+    ) -> "CountingClient":
         """Connect and wait for hello."""
         sock = socket.socket()
         sock.setblocking(False)
@@ -179,7 +184,7 @@ class CountingClient(asyncio.Protocol):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         loop = asyncio.get_running_loop()
         await loop.sock_connect(sock, ("127.0.0.1", port))
-        _, client = await loop.create_connection(lambda: cls(token), sock=sock)
-        async with asyncio.timeout(20):
+        _, client = await loop.create_connection(lambda: cls(token, resume), sock=sock)
+        async with asyncio.timeout(60):
             await client.live
         return client

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from libs.bus.jetstream import ask
 from libs.contracts import subjects
 from libs.contracts.ids import PlayerId
 from tests.contract.gateway.conftest import Gateway, Player, StartGateway, prepare_streams
+from tests.contract.gateway.raw import CountingClient
 from tests.support.eventually import eventually
 from tests.support.nats import LocalNats
 
@@ -172,6 +174,30 @@ async def test_many_sockets_of_one_player_join_while_pushes_come_and_all_end_up_
             (push,) = await pushes(socket, 1)
             assert push["prev"] == seq
             seq = push["seq"]
+
+
+async def test_5000_players_resume_at_once_and_each_gets_what_it_missed(
+    start_gateway: StartGateway, unique_player: Names
+) -> None:
+    """What happens to a gateway when another one has died."""
+    gateway = await start_gateway(STARWAKE_LOG_LEVEL="warning", STARWAKE_AUTHENTICATION_S="60")
+    hello = (await gateway.connect(unique_player())).hello
+    names = [unique_player() for _ in range(5000)]
+    missed = names[::10]
+    for name in missed:
+        await gateway.push(name)
+    position = json.dumps({"epoch": hello["epoch"], "seq": 0, "all": hello["all"], "at": hello["server_time"]})
+    begun = time.monotonic()
+    clients = await asyncio.gather(
+        *(CountingClient.connect(gateway.process.port, gateway.token(name), resume=position) for name in names)
+    )
+    print(f"5,000 resumed within {time.monotonic() - begun:.2f} s")  # noqa: T201 - for whoever runs it with -s
+    await eventually(lambda: sum(client.pushes for client in clients) == len(missed))
+    counted = await gateway.process.metrics()
+    assert counted['starwake_gateway_resumes_total{recovered="true"}'] == 5000
+    assert [client.pushes for client in clients] == ([1] + [0] * 9) * 500
+    for client in clients:
+        client.transport.abort()
 
 
 # --- the bus goes away -------------------------------------------------------------------------------------------

@@ -97,7 +97,7 @@ async def test_commands_sent_together_with_the_token_are_answered_after_hello(
     assert [(await socket.frame())["type"] for _ in range(2)] == ["hello", "reply"]
 
 
-@pytest.mark.parametrize("player", ["*", ">", "a.b", "a b", "é", "\u0000", "%41", "a\r\nPUB x 0", "x" * 255, "cmd.*.>"])
+@pytest.mark.parametrize("player", ["*", ">", "a.b", "a b", "é", "\u0001", "%41", "a\r\nPUB x 0", "x" * 255, "cmd.*.>"])
 async def test_no_player_id_reaches_another_players_subjects(
     gateway: Gateway, player: str, unique_player: Names
 ) -> None:

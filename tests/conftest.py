@@ -7,19 +7,19 @@ is there, else the wheel's program), `require` (in a container or the run fails;
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.containers import NoContainerEngine, nats_container
 from tests.support.eventually import eventually as poll
 from tests.support.nats import LocalNats, NatsAddress
 from tests.support.node import node_environment
 from tests.support.players import unique_player as new_player
 from tests.support.postgres import LocalPostgres
 from tests.support.service_process import ServiceProcess
+from tests.support.shared_nats import shared_nats
 from tests.support.stack import Stack
 
 if TYPE_CHECKING:
@@ -43,28 +43,9 @@ def server_directory() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 async def nats_server(request: pytest.FixtureRequest, server_directory: Path) -> AsyncIterator[NatsAddress]:
     """The run's NATS server, in a container where possible; shared, so tests use players of their own."""
-    mode = os.environ.get("STARWAKE_TEST_CONTAINERS", "auto")
-    with ExitStack() as stack:
-        address, reason = None, "STARWAKE_TEST_CONTAINERS=never"
-        if mode != "never":
-            try:
-                address = stack.enter_context(nats_container())
-            except NoContainerEngine as error:
-                if mode == "require":
-                    raise
-                reason = str(error)
-        if address is not None:
-            request.config.stash[_WHERE_NATS_RAN] = "NATS ran in a container"
-            yield address
-            return
-        request.config.stash[_WHERE_NATS_RAN] = f"NATS ran as the wheel's program, not in a container: {reason}"
-        server = LocalNats(server_directory / "shared-nats")
-        (server_directory / "shared-nats").mkdir()
-        await server.start()
-        try:
-            yield server.address
-        finally:
-            await server.stop()
+    async with shared_nats(server_directory / "shared-nats") as (address, where):
+        request.config.stash[_WHERE_NATS_RAN] = where
+        yield address
 
 
 @pytest.fixture

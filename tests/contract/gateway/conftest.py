@@ -22,6 +22,7 @@ from libs.contracts.ids import PlayerId
 from tests.support.eventually import eventually
 from tests.support.nats import NatsAddress
 from tests.support.service_process import ServiceProcess
+from tests.support.shared_nats import shared_nats
 
 SECRET = "contract-tests-secret-of-forty-characters"  # noqa: S105 - only these tests know it
 
@@ -129,6 +130,13 @@ async def prepare_streams(bus: Bus) -> None:
     await provision(bus, 1)
     if (await read_feed(bus)).epoch is None:
         await begin_epoch(bus, above=0)
+
+
+@pytest.fixture(scope="session")
+async def nats_server(server_directory: Path) -> AsyncIterator[NatsAddress]:
+    """A server of these tests' own: here they answer for the command service, which other tests run for real."""
+    async with shared_nats(server_directory / "gateway-nats") as (address, _):
+        yield address
 
 
 @pytest.fixture(scope="session")

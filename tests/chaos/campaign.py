@@ -6,11 +6,12 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 from tests.chaos.clients import Client, Listener
 from tests.chaos.game import Game, announce
 from tests.chaos.havoc import seeded, wreak
-from tests.chaos.history import History
+from tests.chaos.history import History, Order
 from tests.chaos.oracle import Violation, judge
 from tests.chaos.reading import alarms_left, bus_of, pending, read_history, read_stored
 from tests.chaos.story import report
@@ -84,7 +85,10 @@ async def play_round(world: World, plan: Round, *, last: bool = True) -> Verdict
         watch.lap("up again")
         await asyncio.gather(*(game.finish(_SETTLED_S) for game in games))
         watch.lap("answered")
-        return await judged(world, plan.seed, names, witnesses, watch=watch, strikes=striking.result(), last=last)
+        orders = [order for client in clients for order in client.orders]
+        return await judged(
+            world, plan.seed, names, witnesses, orders, watch=watch, strikes=striking.result(), last=last
+        )
 
 
 async def judged(  # noqa: PLR0913 - what a judgement needs, keyword-only
@@ -92,11 +96,13 @@ async def judged(  # noqa: PLR0913 - what a judgement needs, keyword-only
     seed: int | str,
     names: Sequence[str],
     witnesses: Sequence[Client | Listener],
+    orders: Sequence[Order],
     *,
     watch: "Stopwatch | None" = None,
     strikes: int = 0,
     last: bool = True,
     settle_s: float = _SETTLED_S,
+    lost_until: datetime | None = None,
 ) -> Verdict:
     """Wait until nothing is left to do, or for `settle_s` seconds at most, and judge what there is then."""
     watch = watch or Stopwatch()
@@ -113,8 +119,9 @@ async def judged(  # noqa: PLR0913 - what a judgement needs, keyword-only
         world,
         names,
         witnesses,
-        [order for witness in witnesses if isinstance(witness, Client) for order in witness.orders],
+        orders,
         alarms=await alarms_left(world) if last else 0,
+        lost_until=lost_until,
     )
     violations = judge(history)
     return Verdict(history, violations, strikes, report(seed, history, violations) if violations else "", watch.laps)

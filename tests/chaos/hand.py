@@ -14,7 +14,7 @@ from libs.contracts import subjects
 from libs.contracts.ids import PlayerId
 from libs.contracts.times import from_rfc3339
 from tests.chaos.clients import PUT_OFF
-from tests.chaos.history import Answer, Order, Session
+from tests.chaos.history import Answer, Order
 from tests.chaos.reading import bus_of
 from tests.chaos.world import World
 from tests.support.players import unique_player
@@ -29,9 +29,6 @@ class Hand:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self.orders: list[Order] = []
-        self.sessions: list[Session] = []
-        self.name = "hand"
-        self.player = ""
 
     @property
     def players(self) -> list[str]:
@@ -79,11 +76,6 @@ class Hand:
             for order in self.orders
             if (answer := order.accepted) and (answer.body["result"].get("build") or {}).get("id") == build["id"]
         )
-
-    def leave(self) -> None:
-        """There is no connection to end."""
-
-    position = None
 
 
 @asynccontextmanager

@@ -97,7 +97,7 @@ async def read_history(  # noqa: PLR0913 - whose it is, and what only the run kn
     rows = await query(world, "SELECT * FROM build WHERE player = ANY($1::text[]) ORDER BY id", names)
     inbox = await query(world, "SELECT * FROM inbox WHERE player = ANY($1::text[])", names)
     queued = await query(world, "SELECT id::text FROM queued_order WHERE player = ANY($1::text[])", names)
-    events = await query(world, "SELECT * FROM world_event")
+    events = await query(world, "SELECT * FROM world_event WHERE player IS NULL OR player = ANY($1::text[])", names)
     untold = await query(world, "SELECT message_id FROM outbox WHERE player IS NULL OR player = ANY($1::text[])", names)
     async with bus_of(world) as bus:
         epoch = (await read_feed(bus)).epoch or ""

@@ -79,9 +79,12 @@ class Shape:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What a service runs instead of the product: another module, further settings; `once` until it is killed."""
+    """What a service runs instead of the product: with patches (tests/chaos/broken/patches.py), with further settings.
 
-    program: str | None = None
+    `once`: only until it is killed, then it is the product again.
+    """
+
+    patches: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     once: bool = False
 
@@ -104,7 +107,9 @@ class _Kept:
             return launch
         if changed.once:
             self.changed = None
-        argv = launch.argv if changed.program is None else (sys.executable, "-m", changed.program)
+        service = self.part.name.partition("-")[0]
+        broken = (sys.executable, "-m", "tests.chaos.broken", service, *changed.patches)
+        argv = broken if changed.patches else launch.argv
         return replace(launch, argv=argv, env={**launch.env, **changed.env})
 
     @property
@@ -147,6 +152,7 @@ class World:
             directory / "postgres", directory / "postgres.log", postgres_port, password, durable=False
         )
         self._kept: dict[str, _Kept] = {}
+        self._known_deadlocks = 0
         self.gateway_urls: dict[str, str] = {}
         for name, server in (("nats", self.nats), ("postgres", self.postgres)):
             self._kept[name] = _Kept(server_part(name, server), self)
@@ -208,14 +214,27 @@ class World:
     async def restart(self, service: str, change: Change | None = None, *, copies: int | None = None) -> None:
         """Start a service anew, as the product or as something else; with fewer copies, the others stay down."""
         names = self.services(service)
-        for name in names:
-            self._kept[name].changed = change
+        self.change(service, change)
         async with self.down(*names):
             pass
         for name in names[copies:] if copies is not None else []:
             self.hold_down(name)
         serving = names[:copies]
         await eventually(lambda: self._all_serve(serving), within_s=_HEALTHY_S, every_s=0.1)
+
+    def change(self, service: str, change: Change | None) -> None:
+        """From its next start on, a service runs so."""
+        for name in self.services(service):
+            self._kept[name].changed = change
+
+    async def recover(self) -> None:
+        """Everything is the product again, and serves."""
+        changed = [name for name in self.parts if self._kept[name].changed is not None]
+        for name in changed:
+            self._kept[name].changed = None
+        async with self.down(*changed):
+            pass
+        await self.calm()
 
     async def _all_serve(self, names: Sequence[str]) -> bool:
         return all([await probe(self._kept[name].part.probe) for name in names])
@@ -316,7 +335,11 @@ class World:
 
     def deadlocks(self) -> int:
         """How often the database found transactions that waited for each other in a circle."""
-        return self.log("postgres").count("deadlock detected")
+        return self.log("postgres").count("deadlock detected") - self._known_deadlocks
+
+    def forget_deadlocks(self) -> None:
+        """Count from here on."""
+        self._known_deadlocks += self.deadlocks()
 
     def token(self, player: str) -> str:
         """A token for this player."""

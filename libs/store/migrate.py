@@ -9,9 +9,9 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import asyncpg
 from alembic import command
@@ -34,6 +34,7 @@ __all__ = ["SchemaState", "check_schema", "differences", "head", "main", "migrat
 _CONNECT_SECONDS = 10
 _UNLIMITED = {"application_name": "starwake-migrate", "lock_timeout": "0", "statement_timeout": "0"}
 _Result = TypeVar("_Result")
+_connect: Final = cast("Callable[..., Awaitable[Any]]", asyncpg.connect)  # pyright: ignore[reportUnknownMemberType]
 
 
 def migrate(url: str, *, progress: Callable[[str], None] | None = None) -> SchemaState:
@@ -104,11 +105,17 @@ def _pending(connection: Connection) -> list[Any]:
 
 def _with_connection(url: str, work: Callable[[Connection], _Result]) -> _Result:
     async def run() -> _Result:
-        async def connect() -> Any:  # noqa: ANN401 - asyncpg brings no types
-            return await asyncpg.connect(url, timeout=_CONNECT_SECONDS, server_settings=_UNLIMITED)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        # Connected outside SQLAlchemy, which would wrap what the driver says (and the driver itself parses the URL, so
+        # that it means the same here as in `Database`).
+        try:
+            driver = await _connect(url, timeout=_CONNECT_SECONDS, server_settings=_UNLIMITED)
+        except connection_failures() as error:
+            raise StoreUnavailable(f"the database cannot be reached: {error}") from error
 
-        # The driver parses the URL itself, so that it means the same here as in `Database`.
-        engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+        async def connected() -> Any:  # noqa: ANN401 - asyncpg brings no types
+            return driver
+
+        engine = create_async_engine("postgresql+asyncpg://", async_creator=connected, poolclass=NullPool)
         try:
             async with engine.connect() as connection:
                 return await connection.run_sync(work)

@@ -1,7 +1,6 @@
 """The peers, started as their documentation says."""
 
 import asyncio
-import os
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ from libs.cli.embedded.ports import LOOPBACK, free_ports
 from tests.bench.contestants.base import SECRET, Running, listening, nats_server, postgres_server, redis_server
 from tests.bench.contestants.floors import bare_responder
 from tests.bench.harness.processes import server
+from tests.bench.peers.celery_table import TABLE
 
 UVICORN = (sys.executable, "-m", "uvicorn", "--host", LOOPBACK, "--log-level", "warning", "--backlog", "8192")
 NO_DEFLATE = ("--ws-per-message-deflate", "false")
@@ -72,9 +72,6 @@ async def celery(folder: Path, workers: int = 2) -> AsyncGenerator[Running]:
     [port] = free_ports(1)
     async with redis_server(folder) as (redis_url, redis), postgres_server(folder) as (postgres, postgres_processes):
         env = {"BENCH_REDIS_URL": redis_url, "BENCH_DATABASE_URL": postgres.url, "BENCH_JWT_SECRET": SECRET}
-        os.environ.update(env)  # the tasks' module reads it where they are sent from, here too
-        from tests.bench.peers.celery_tasks import TABLE  # noqa: PLC0415 - reads its addresses at import, as Celery apps do
-
         async with await psycopg.AsyncConnection.connect(postgres.url, autocommit=True) as connection:
             await connection.execute(TABLE)
         worker = (

@@ -80,7 +80,7 @@ async def run(scenario: Scenario, scale: Scale, progress: Progress) -> Sequence[
                 progress(f"starting {name}")
                 try:
                     running = await stack.enter_async_context(entry.open(_own(folder, name)))
-                except (OSError, RuntimeError, TimeoutError) as failure:
+                except Exception as failure:  # noqa: BLE001 - whatever it is, it is written down and the others go on
                     failed.append(Result(name, failures=[f"{type(failure).__name__}: {failure}"]))
                     continue
                 measures[name] = _bound(entry, running, scale)

@@ -45,7 +45,7 @@ async def crowd(spec: "Spec") -> dict[str, object]:
     def on_frame(_player: Player, frame: Frame) -> None:
         if frame.type != "push":
             return
-        sent = float(json.loads(frame.data)["sent_s"])
+        sent = float(json.loads(bytes(frame.data))["sent_s"])
         heard[sent] = (heard.get(sent, (0, 0.0))[0] + 1, time.time() - sent)
 
     players = await connect_all(spec, on_frame)

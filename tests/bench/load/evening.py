@@ -53,7 +53,7 @@ class Evening:
             if player.name not in self.away:
                 self.late.append(now - at)
         elif frame.event == "bench.tick" and player.name not in self.away:
-            self.pushes.append(now - float(json.loads(frame.data)["sent_s"]))
+            self.pushes.append(now - float(json.loads(bytes(frame.data))["sent_s"]))
 
     async def orders(self) -> None:
         """One order a player and minute, evenly over the evening."""

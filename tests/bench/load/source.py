@@ -29,7 +29,7 @@ from libs.contracts.ids import PlayerId, new_id
 Push = Callable[[str | None], Awaitable[None]]
 """Send one push to a player, or to everybody."""
 EVENT: Final = "bench.tick"
-_IN_FLIGHT: Final = 200
+_IN_FLIGHT: Final = 64
 _ws_connect: Final = cast("Callable[..., Awaitable[tuple[Any, Any]]]", picows.ws_connect)  # pyright: ignore[reportUnknownMemberType]
 
 

@@ -145,7 +145,7 @@ async def receive(spec: "Spec") -> dict[str, object]:
         if frame.seq:
             doubled += frame.seq <= last.get(player.name, 0)
             last[player.name] = frame.seq
-        late.append(now - float(json.loads(frame.data)["sent_s"]))
+        late.append(now - float(json.loads(bytes(frame.data))["sent_s"]))
         if len(late) == expected:
             done.set()
 

@@ -11,9 +11,11 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psycopg
+
 from tests.bench.contestants import peers
 from tests.bench.contestants.base import Running
-from tests.bench.harness.measure import Cpu, flat
+from tests.bench.harness.measure import Cpu, flat, program
 from tests.bench.harness.processes import CLIENT_CORE, SERVER_CORE, pinned
 from tests.bench.harness.rounds import Figures
 from tests.bench.harness.scenario import Entry, Scale, Scenario
@@ -61,10 +63,6 @@ async def herd(_running: Running, scale: Scale) -> Figures:
 
 async def celery_herd(running: Running, scale: Scale) -> Figures:
     """Celery tasks with the same ETA; until the last row is completed (2,000: it is a rate, and it is slow)."""
-    from tests.bench.peers.celery_tasks import complete_build  # noqa: PLC0415 - its addresses are set when it starts
-
-    import psycopg  # noqa: PLC0415
-
     count = scale.count(_CELERY_HERD, 100)
     due = datetime.now(UTC) + timedelta(seconds=6 + count / 500)
     done = await rows_of_celery(running)
@@ -75,11 +73,12 @@ async def celery_herd(running: Running, scale: Scale) -> Figures:
             [(each.id, each.player, each.kind, each.site, each.started_at, each.due_at) for each in builds],
         )
 
-    def send() -> None:
-        for each in builds:
-            complete_build.apply_async((each.player, each.id), eta=due)
-
-    await asyncio.to_thread(send)
+    env = {
+        "BENCH_DATABASE_URL": running.addresses["postgres"],
+        "BENCH_REDIS_URL": running.addresses["redis"],
+    }
+    sent = await program("tests.bench.load.send_tasks", str(due.timestamp()), env=env)
+    assert sent["sent"] == count
     await asyncio.sleep(max(0.0, due.timestamp() - time.time() - 0.1))
     cpu = Cpu(running)
     async with asyncio.timeout(180):

@@ -1,8 +1,8 @@
 """PURE: who is told next - each row not before its time, the rows of one source one after the other.
 
 The second row of a source is handed out only when the first is known to be told: two publishes in flight could change
-places where the connection breaks between them, and "completed" would overtake "started". Time is an argument
-(seconds since the epoch, by the database's clock).
+places where the connection breaks between them, and "completed" would overtake "started". What is told just in time
+goes before a backlog, however old that is. Time is an argument (seconds since the epoch, by the database's clock).
 """
 
 import heapq
@@ -10,6 +10,9 @@ from collections import deque
 from typing import Protocol
 
 from libs.store.outbox import OutboxRow
+
+LATE_AFTER_S = 10.0
+"""What is overdue by more than this when its turn comes counts as backlog."""
 
 
 class Waiter(Protocol):
@@ -43,7 +46,9 @@ class Line:
         self._limit = limit
         self._jobs: dict[int, Job] = {}
         self._sources: dict[str, deque[Job]] = {}  # what stands first is in the heap, or handed out
-        self._heap: list[tuple[float, int, Job]] = []
+        self._heap: list[tuple[float, int, Job]] = []  # whose time has not come, as far as anybody looked
+        self._fresh: deque[Job] = deque()
+        self._late: deque[Job] = deque()
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -64,15 +69,22 @@ class Line:
             job.waiters.append(waiter)
         return True
 
-    def next_at(self) -> float | None:
-        """When `take` next has something to hand out."""
+    def next_at(self, *, late: bool = True) -> float | None:
+        """When `take` next has something to hand out; without `late`, something that is no backlog."""
+        if self._fresh or (late and self._late):
+            return 0.0
         return self._heap[0][0] if self._heap else None
 
-    def take(self, now: float, limit: int) -> list[Job]:
-        """Up to `limit` rows whose time has come; each is to be answered by `told` or `fail`."""
+    def take(self, now: float, limit: int, *, late: bool = True) -> list[Job]:
+        """Up to `limit` rows whose time has come, of the backlog only where nothing else is due, and only with `late`.
+
+        Each is to be answered by `told` or `fail`.
+        """
+        self._ripen(now)
+        queue = self._fresh or (self._late if late else self._fresh)
         taken: list[Job] = []
-        while self._heap and self._heap[0][0] <= now and len(taken) < limit:
-            job = heapq.heappop(self._heap)[2]
+        while queue and len(taken) < limit:
+            job = queue.popleft()
             if self._is_next(job):
                 job.handed_out = True
                 taken.append(job)
@@ -98,11 +110,18 @@ class Line:
     def give_up(self) -> list[Job]:
         """Take everything out that is not handed out, with what stands behind it."""
         left: list[Job] = []
-        while self._heap:
-            job = heapq.heappop(self._heap)[2]
+        for job in [*self._fresh, *self._late, *(entry[2] for entry in self._heap)]:
             if self._is_next(job):
                 left += self.fail(job)
+        self._fresh.clear()
+        self._late.clear()
+        self._heap.clear()
         return left
+
+    def _ripen(self, now: float) -> None:
+        while self._heap and self._heap[0][0] <= now:
+            job = heapq.heappop(self._heap)[2]
+            (self._late if job.at < now - LATE_AFTER_S else self._fresh).append(job)
 
     def _enqueue(self, job: Job) -> None:
         row = job.row
@@ -122,6 +141,6 @@ class Line:
         heapq.heappush(self._heap, (job.at, job.row.id, job))
 
     def _is_next(self, job: Job) -> bool:
-        """Whether a heap's entry still counts: a row before which another was put stands there more than once."""
+        """Whether an entry still counts: a row before which another was put is entered more than once."""
         behind = self._sources.get(job.row.source_id)
         return behind is not None and behind[0] is job and not job.handed_out

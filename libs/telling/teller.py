@@ -30,10 +30,11 @@ if TYPE_CHECKING:
 log = get_logger("teller")
 
 LINE_LIMIT = 20_000
-_AT_ONCE = 512
+_AT_ONCE = 128
 _IN_FLIGHT = 512
 _PUBLISHING_AT_ONCE = 8
-_DELETE_AT_ONCE = 2_000
+_LATE_AT_ONCE = 4
+_DELETE_AT_ONCE = 1_000
 _DELETE_LINGER_S = 0.03
 _SURELY_REMEMBERED_S = DUPLICATE_WINDOW_S * 0.8
 _PAUSE_AFTER_FAILURE_S = 0.2
@@ -134,11 +135,9 @@ class Teller:
             while True:
                 await self._until_due()
                 await self._open.wait()
-                jobs = self._line.take(self._clock.now(), _AT_ONCE)
+                jobs = self._line.take(self._clock.now(), _AT_ONCE, late=self._room_for_late)
                 if jobs:
-                    task = asyncio.create_task(self._publish(jobs), name="teller-publish")
-                    self._publishing.add(task)
-                    task.add_done_callback(self._publishing.discard)
+                    self._start(jobs)
                 while len(self._publishing) >= _PUBLISHING_AT_ONCE:
                     await asyncio.wait(self._publishing, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -161,6 +160,21 @@ class Teller:
                     self._idle.clear()
                     await self._idle.wait()
 
+    @property
+    def _room_for_late(self) -> bool:
+        """A backlog's publishes are few at a time, so that what is due just now never waits behind many."""
+        return len(self._publishing) < _LATE_AT_ONCE
+
+    def _start(self, jobs: list[Job]) -> None:
+        task = asyncio.create_task(self._publish(jobs), name="teller-publish")
+        self._publishing.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._publishing.discard(task)
+        self._wake.set()
+        self._idle.set()
+
     def _due_before(self, until: float) -> bool:
         at = self._line.next_at()
         return at is not None and at <= until
@@ -169,7 +183,7 @@ class Teller:
         """Wait until the first row's time has come."""
         loop = asyncio.get_running_loop()
         while True:
-            at = self._line.next_at()
+            at = self._line.next_at(late=self._room_for_late)
             left = None if at is None else at - self._clock.now()
             if left is not None and left <= 0:
                 return
@@ -260,7 +274,7 @@ class Teller:
     async def _forget(self) -> None:
         while True:
             await self._told_there.wait()
-            if len(self._told) < _AT_ONCE:
+            if len(self._told) < _DELETE_AT_ONCE:
                 await asyncio.sleep(_DELETE_LINGER_S)  # a few more to share the statement
             self._told_there.clear()
             while self._told:

@@ -25,13 +25,13 @@ class Numbered(Protocol):
 Message = TypeVar("Message", bound=Numbered)
 
 LATE_AFTER_S = 1.0
-"""What is overdue by more than this when its turn comes counts as backlog, and no longer goes before fresh work."""
+"""What is overdue by more than this when it comes in counts as backlog, which does not go before fresh work."""
 
 
 class Held(Generic[Row, Message]):
     """One row that will be due, and the alarm messages that spoke of it (none where the sweep found it)."""
 
-    __slots__ = ("busy", "due", "key", "messages", "not_before", "player", "ready", "row")
+    __slots__ = ("busy", "due", "key", "late", "messages", "not_before", "player", "ready", "row")
 
     def __init__(self, key: AlarmKey, player: str | None, due: float, row: Row) -> None:
         self.key = key
@@ -42,6 +42,7 @@ class Held(Generic[Row, Message]):
         self.ready = due
         self.not_before = float("-inf")
         self.busy = False
+        self.late = False
 
 
 class Added(Enum):
@@ -83,8 +84,21 @@ class Hold(Generic[Row, Message]):
         """Whether less than this share of the limit is free."""
         return self._limit - len(self._held) < share * self._limit
 
-    def add(self, key: AlarmKey, player: str | None, due: float, row: Row, message: Message | None = None) -> Added:
-        """Hold a row until its time; an alarm for a row that is held already joins it."""
+    def add(  # noqa: PLR0913 - a row's own data; a struct for them would be made for each alarm
+        self,
+        key: AlarmKey,
+        player: str | None,
+        due: float,
+        row: Row,
+        message: Message | None = None,
+        *,
+        now: float = float("-inf"),
+    ) -> Added:
+        """Hold a row until its time; an alarm for a row that is held already joins it.
+
+        A row that is long overdue at `now`, when it comes in, is backlog; one that was in time stays fresh work,
+        however busy it gets.
+        """
         if key in self._held:
             if message is not None:
                 self.join(key, message)
@@ -92,6 +106,7 @@ class Hold(Generic[Row, Message]):
         if len(self._held) >= self._limit:
             return Added.FULL
         held: Held[Row, Message] = Held(key, player, due, row)
+        held.late = due < now - LATE_AFTER_S
         self._held[key] = held
         if message is None:
             self._push(held, due - self._sweep_ahead_s)
@@ -175,7 +190,7 @@ class Hold(Generic[Row, Message]):
                 continue
             held = entry[2]
             held.ready = float("-inf")  # queued: whatever else the heap holds of it is stale
-            queue = self._late if held.due < now - LATE_AFTER_S else self._fresh
+            queue = self._late if held.late else self._fresh
             queue.put(held.player, held)
 
 

@@ -1,18 +1,20 @@
 """Takes due alarms from the stream into the hold; throws away what is none."""
 
+from collections.abc import Callable
+
 from libs.bus.alarm_consumer import DueAlarm
 from libs.contracts.subjects import AlarmKey
 from libs.runtime.logs import get_logger
 from libs.telling import DatabaseClock
 from services.scheduler import metrics
-from services.scheduler.hold import Added
+from services.scheduler.hold import LATE_AFTER_S, Added
 from services.scheduler.keeper import Keeper
 from services.scheduler.recent import Recent
 from services.scheduler.rows import parse_alarm
 
 log = get_logger("intake")
 
-_WAIT_FOR_ROOM_S = 1.0
+_WAIT_FOR_ROOM_S = 0.25
 _HELD = metrics.ALARMS.labels("held")
 _KNOWN = metrics.ALARMS.labels("known")
 _DONE = metrics.ALARMS.labels("done")
@@ -22,12 +24,21 @@ which the sweep brings where the alarm is stuck behind them."""
 
 
 class Intake:
-    """What the consumer hands over, batch by batch."""
+    """What the consumer hands over, batch by batch.
 
-    def __init__(self, keeper: Keeper, recent: Recent, clock: DatabaseClock) -> None:
+    Args:
+        keeper: has the hold.
+        recent: what was completed lately.
+        clock: says what is late.
+        draining: whether a backlog is being worked off, straight from the table. Its alarms wait meanwhile: when
+            their turn comes most of them only have to be acknowledged.
+    """
+
+    def __init__(self, keeper: Keeper, recent: Recent, clock: DatabaseClock, draining: Callable[[], bool]) -> None:
         self._keeper = keeper
         self._recent = recent
         self._clock = clock
+        self._draining = draining
 
     async def take(self, batch: list[DueAlarm]) -> None:
         """Put alarms into the hold; waits while it is full."""
@@ -59,14 +70,17 @@ class Intake:
         hold = self._keeper.hold
         due = row.due_at.timestamp()
         while True:
-            late = due < self._clock.now()
-            if (
-                not (late and hold.crowded(FRESH_SHARE))
-                and hold.add(key, row.player, due, row, alarm) is not Added.FULL
-            ):
-                return True
+            now = self._clock.now()
+            late = due < now - LATE_AFTER_S
+            if not (late and (self._draining() or hold.crowded(FRESH_SHARE))):
+                added = hold.add(key, row.player, due, row, alarm, now=now)
+                if added is not Added.FULL:
+                    return True
             self._keeper.wake()
             await self._keeper.room(_WAIT_FOR_ROOM_S)
+            if key in self._recent:
+                alarm.ack()
+                return True
             if hold.join(key, alarm):
                 return True
 

@@ -73,7 +73,7 @@ def assemble(settings: SchedulerSettings, database: Database, bus: Bus) -> Parts
         teller=teller,
         completer=completer,
         keeper=keeper,
-        intake=Intake(keeper, completer.recent, clock),
+        intake=Intake(keeper, completer.recent, clock, lambda: sweep.draining),
         sweep=sweep,
         upkeep=Upkeep(database, bus, settings.stream_replicas),
         reconciler=Reconciler(database, alarms, clock),

@@ -25,7 +25,7 @@ class SchedulerSettings(ServiceSettings, BusSettings, StoreSettings):
     health_port: Annotated[int, Field(ge=0, le=65535)] = 9103
     commit_ahead_ms: Annotated[int, Field(ge=0, le=1000)] = 100
     hold_limit: Annotated[int, Field(ge=100, le=1_000_000)] = 20_000
-    batch_size: Annotated[int, Field(ge=1, le=5_000)] = 500
+    batch_size: Annotated[int, Field(ge=1, le=5_000)] = 200
     lanes: Annotated[int, Field(ge=1, le=16)] = 3
     reconcile_seconds: Seconds = 3600.0
     check_seconds: Annotated[float, Field(gt=0, le=3600)] = 5.0

@@ -60,6 +60,7 @@ class Sweep:
         self._clock = clock
         self._batch_size = batch_size
         self._telling: set[asyncio.Task[object]] = set()
+        self._draining = False
 
     async def bring_soon(self) -> int:
         """Put rows into the hold that are due within a moment and that no alarm has brought; how many.
@@ -76,11 +77,25 @@ class Sweep:
         """Complete what is overdue by more than `since_s` seconds, oldest first, players in turn, until none is left.
 
         Returns:
-            How many rows.
+            How many rows; none where another call is at it.
 
         Raises:
             StoreError: the database does not answer; what was done so far stays done.
         """
+        if self._draining:
+            return 0
+        self._draining = True
+        try:
+            return await self._drain_overdue(since_s)
+        finally:
+            self._draining = False
+
+    @property
+    def draining(self) -> bool:
+        """Whether a backlog is being worked off."""
+        return self._draining
+
+    async def _drain_overdue(self, since_s: float) -> int:
         total = 0
         turns = Turns(self._batch_size)
         more = True
@@ -164,8 +179,9 @@ class Sweep:
     def _hold(self, rows: Sequence[Row]) -> int:
         hold = self._keeper.hold
         held = 0
+        now = self._clock.now()
         for row in rows:
-            held += hold.add(key_of(row), row.player, row.due_at.timestamp(), row) is Added.HELD
+            held += hold.add(key_of(row), row.player, row.due_at.timestamp(), row, now=now) is Added.HELD
         if held:
             self._keeper.wake()
         return held

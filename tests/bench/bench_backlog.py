@@ -42,8 +42,10 @@ async def main(count: int, orders_per_s: int) -> None:
                 "SELECT count(*) FROM build WHERE state = 'building' AND due_at < now() - interval '10 minutes'"
             )
         completed_s = time.monotonic() - began
-        while await here.sql("SELECT count(*) FROM outbox WHERE player NOT LIKE 'new-%'"):
+        untold = count
+        while untold:
             await asyncio.sleep(0.25)
+            untold = await here.sql("SELECT count(*) FROM outbox WHERE player NOT LIKE 'new-%'")
         told_s = time.monotonic() - began
         after = here.cpu()
         ordering.cancel()

@@ -111,6 +111,8 @@ class World:
         """Resident memory of each process."""
         sizes = {"nats": psutil.Process(self.nats.pid).memory_info().rss / 1e6}
         for number, service in enumerate(self.services):
+            if service.exit_code is not None:
+                continue
             sizes[f"{service.name}-{number}"] = psutil.Process(service.pid).memory_info().rss / 1e6
         return {name: round(size, 1) for name, size in sizes.items()}
 

@@ -95,17 +95,25 @@ def test_a_full_hold_says_so_and_has_room_again_after_something_is_finished() ->
 def test_a_backlog_takes_at_most_half_of_a_batch_while_fresh_work_waits() -> None:
     held = hold(limit=1000)
     for n in range(100):
-        held.add(key(f"late{n}"), "ada", 10.0, "late")
+        held.add(key(f"late{n}"), "ada", 10.0, "late", now=100.0)
         held.add(key(f"fresh{n}"), "bob", 99.9, "fresh")
     batch = held.take(100.0, 20)
     assert [each.row for each in batch].count("fresh") == 10
     assert batch == sorted(batch, key=lambda each: each.due), "oldest first within the batch"
 
 
+def test_what_came_in_time_is_no_backlog_however_late_its_turn_comes() -> None:
+    held = hold(limit=1000)
+    for n in range(10):
+        held.add(key(f"late{n}"), "ada", 10.0, "late", now=95.0)
+    held.add(key("fresh"), "bob", 95.1, "fresh", now=95.0)
+    assert "fresh" in [each.row for each in held.take(100.0, 2)]
+
+
 def test_a_batch_is_filled_with_what_there_is() -> None:
     held = hold(limit=1000)
     for n in range(100):
-        held.add(key(f"late{n}"), "ada", 10.0, "late")
+        held.add(key(f"late{n}"), "ada", 10.0, "late", now=100.0)
     held.add(key("fresh"), "bob", 99.9, "fresh")
     assert [each.row for each in held.take(100.0, 20)].count("late") == 19
     other = hold(limit=1000)

@@ -87,6 +87,18 @@ def test_an_earlier_row_that_is_found_later_is_still_told_first() -> None:
     assert line.take(1.0, 10) == [], "each row is handed out once"
 
 
+def test_what_is_due_just_now_goes_before_a_backlog() -> None:
+    line = Line(100)
+    for number in range(10):
+        line.add(row(number, f"old{number}", at=1.0))
+    line.add(row(99, "new", at=3600.0))
+    assert [job.row.id for job in line.take(3600.0, 5)] == [99]
+    assert line.take(3600.0, 5, late=False) == []
+    assert line.next_at(late=False) is None
+    assert line.next_at() == 0.0
+    assert [job.row.id for job in line.take(3600.0, 5)] == [0, 1, 2, 3, 4]
+
+
 def test_giving_up_leaves_only_what_is_handed_out() -> None:
     line = Line(10)
     for number, source in ((1, "a"), (2, "a"), (3, "b")):
@@ -94,7 +106,7 @@ def test_giving_up_leaves_only_what_is_handed_out() -> None:
     (busy,) = line.take(1.0, 1)
     assert [job.row.id for job in line.give_up()] == [3]
     line.told(busy)
-    assert [job.row.id for job in line.take(9.0, 9)] == [2]
+    assert [job.row.id for job in line.take(2.0, 9)] == [2]
 
 
 @given(

@@ -92,18 +92,26 @@ def make_source(
 
 
 class Feed:
-    """One feed: a player's, or everybody's (`player` None)."""
+    """One feed: a player's, or everybody's (`player` None).
+
+    Attributes:
+        player: whose.
+        listeners: the sessions that are live, in the order of their coming.
+        recent: the last pushes, where they are held in memory.
+        running: whether a catching up is under way.
+    """
 
     __slots__ = (
         "_again",
         "_chain",
+        "_closed",
         "_joiners",
-        "_running",
         "_source",
         "_subscription",
         "listeners",
         "player",
         "recent",
+        "running",
     )
 
     def __init__(self, source: FeedSource, player: PlayerId | None, *, keep_recent: bool = False) -> None:
@@ -118,8 +126,9 @@ class Feed:
         self.player = player
         self._chain = Chain()
         self._joiners: list[Joiner] = []
-        self._running = False
+        self.running = False
         self._again = False
+        self._closed = False
         self._subscription: Subscription | None = None
         self.listeners: dict[Listener, None] = {}
         self.recent: list[Push] | None = [] if keep_recent else None
@@ -140,7 +149,12 @@ class Feed:
         return not self.listeners and not self._joiners and self.recent is None
 
     def join(self, joiner: Joiner) -> None:
-        """Have a session go live as soon as what it missed is at hand."""
+        """Have a session go live as soon as what it missed is at hand: at once beside others that are live."""
+        resume = joiner.resume
+        if self.ready and self.listeners and (resume is None or resume.seq == self.position):
+            self.listeners[joiner.listener] = None
+            joiner.admit(Replay(self.position, True, []))
+            return
         self._joiners.append(joiner)
         self.catch_up()
 
@@ -156,7 +170,8 @@ class Feed:
             listener.end(CloseCode.FEED_INTERRUPTED, why)
 
     def close(self) -> None:
-        """Nobody listens any more."""
+        """Nobody listens any more; a catching up that is under way ends without effect."""
+        self._closed = True
         if self._subscription is not None:
             self._subscription.unsubscribe()
             self._subscription = None
@@ -173,10 +188,10 @@ class Feed:
 
     def catch_up(self) -> None:
         """Make sure that nothing is missing; while that goes on already, it is done once more afterwards."""
-        if self._running:
+        if self.running:
             self._again = True
             return
-        self._running = True
+        self.running = True
         self._source.tasks.spawn(self._catch_up(), "catch-up")
 
     def check(self, stored_last: int) -> None:
@@ -193,7 +208,7 @@ class Feed:
     async def _catch_up(self) -> None:
         failures = 0
         try:
-            while failures < _ROUNDS:
+            while failures < _ROUNDS and not self._closed:
                 self._again = False
                 whole = await self._round(patient=failures < _PATIENT_ROUNDS)
                 if whole and not self._again:
@@ -201,11 +216,13 @@ class Feed:
                 if not whole:
                     failures += 1
                     await asyncio.sleep(_RETRY_S)
+            if self._closed:
+                return
             why = "its history cannot be read whole"
         except BusError as error:
             why = str(error)
         finally:
-            self._running = False
+            self.running = False
         _log.warning("feed.not_caught_up", player=self.player, reason=why)
         self._source.on_stalled(self)
 
@@ -250,7 +267,7 @@ class Feed:
         if not settled.whole:
             return False
         later = self._admit(lowest, settled.pushes, patient=patient)
-        if not self._again and not later:
+        if not later:
             self._chain.go_live()
         return not later
 

@@ -122,7 +122,8 @@ class StreamWatch:
 
     async def _catch_everybody_up(self) -> None:
         while not self._everybody.ready:
-            self._everybody.catch_up()
+            if not self._everybody.running:
+                self._everybody.catch_up()
             await asyncio.sleep(_RETRY_S / 10)
 
     async def _patrol(self) -> None:
@@ -147,7 +148,7 @@ class StreamWatch:
             elif now - since > _GIVE_UP_S:
                 del self._stalled[feed]
                 feed.end_listeners("the feed has a hole that cannot be filled")
-            else:
+            elif not feed.running:
                 feed.catch_up()
         metrics.STALLED_FEEDS.set(len(self._stalled))
 

@@ -126,7 +126,7 @@ class RawSocket:
 
 
 class CountingClient(asyncio.Protocol):
-    """A client so small that thousands fit into one test: it counts frames and pushes and remembers when the last one came."""
+    """A client so small that thousands fit into one test: it counts frames, and remembers when the last one came."""
 
     def __init__(self, token: str, resume: str | None) -> None:
         self._token = token

@@ -3,9 +3,10 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from libs.bus.connection import Bus, BusOptions
@@ -14,9 +15,9 @@ from libs.bus.jetstream import ask
 from libs.contracts import subjects
 from libs.contracts.ids import PlayerId
 from tests.contract.gateway.conftest import Gateway, Player, StartGateway, prepare_streams
-from tests.contract.gateway.raw import CountingClient
+from tests.contract.gateway.raw import CountingClient, RawSocket, handshake
 from tests.support.eventually import eventually
-from tests.support.nats import LocalNats
+from tests.support.nats import LocalNats, NatsAddress
 
 Names = Callable[[], str]
 
@@ -174,6 +175,40 @@ async def test_many_sockets_of_one_player_join_while_pushes_come_and_all_end_up_
             (push,) = await pushes(socket, 1)
             assert push["prev"] == seq
             seq = push["seq"]
+
+
+async def test_a_players_subscription_ends_with_the_last_session(
+    gateway: Gateway, nats_server: NatsAddress, unique_player: Names
+) -> None:
+    player = unique_player()
+    token = gateway.token(player)
+
+    async def come_and_go(delay_s: float) -> None:
+        raw = await RawSocket.open(gateway.process.port)
+        raw.writer.write(handshake(token))
+        await asyncio.sleep(delay_s)
+        raw.writer.transport.abort()
+        raw.close()
+
+    await asyncio.gather(*(come_and_go(number / 2000) for number in range(60)))
+    ada = await gateway.connect(player)
+
+    async def subscribed() -> int:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            connections = (await http.get(f"{nats_server.monitor_url}/connz?subs=1")).json()["connections"]
+        return sum(each.get("subscriptions_list", []).count(f"push.player.{player}") for each in connections)
+
+    await eventually_equal(subscribed, 1)
+    await ada.connection.close()
+    await eventually_equal(subscribed, 0)
+
+
+async def eventually_equal(count: Callable[[], Awaitable[int]], expected: int) -> None:
+    async def is_equal() -> bool:
+        assert await count() == expected
+        return True
+
+    await eventually(is_equal)
 
 
 async def test_5000_players_resume_at_once_and_each_gets_what_it_missed(

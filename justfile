@@ -62,10 +62,15 @@ test-deploy *options:
 chaos *options:
     {{ pytest }} tests/chaos "$@"
 
-# How fast it is
+# How fast it is, side by side with others: about 15 minutes, or `just bench NAME ...`
 [group('test')]
 bench *options:
     {{ uv }} python -m tests.bench "$@"
+
+# What must not grow: counted figures against the recorded ones (`--record` takes new ones)
+[group('test')]
+bench-check *options:
+    {{ uv }} python -m tests.bench.guard "$@"
 
 # Style, types, import arrows, the schema's history, the page's types
 [group('check')]

@@ -24,7 +24,13 @@ console = Console(stderr=True)
 async def measure(chosen: Sequence[Scenario], scale: Scale) -> dict[str, Sequence[Result]]:
     """Run the scenarios one after the other, and show each as soon as it is done."""
     results: dict[str, Sequence[Result]] = {}
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=len(chosen))
         for scenario in chosen:
@@ -53,9 +59,10 @@ def main() -> int:
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}")
     scale = Scale(given.share, given.seconds, given.rounds)
     chosen = [scenario for name, scenario in SCENARIOS.items() if not given.names or name in given.names]
+    began = time.monotonic()
     results = asyncio.run(measure(chosen, scale))
     if scale == Scale():
-        write.everything(results)
+        write.everything(results, seconds=time.monotonic() - began)
         console.print("written: tests/bench/results.json, tests/bench/plots/, README.md")
     failures = [failure for each in results.values() for result in each for failure in result.failures]
     return 1 if failures else 0

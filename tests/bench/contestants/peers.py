@@ -127,7 +127,7 @@ async def channels(folder: Path) -> AsyncGenerator[Running]:
 
 @asynccontextmanager
 async def procrastinate(folder: Path) -> AsyncGenerator[Running]:
-    """procrastinate's worker over Postgres; each job that ran is a line in a file."""
+    """The worker of procrastinate over Postgres; each job that ran is a line in a file."""
     async with postgres_server(folder) as (postgres, postgres_processes):
         env = {"BENCH_DATABASE_URL": postgres.url, "BENCH_COMPLETIONS": str(folder / "completions.jsonl")}
         words = (sys.executable, "-m", "procrastinate", "--app", "tests.bench.peers.procrastinate_tasks.app")

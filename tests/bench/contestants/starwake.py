@@ -49,13 +49,9 @@ async def starwake(
         await eventually(stack.is_healthy, within_s=90, every_s=0.2)
         state = stack.state()
         roles = {"gateway": "web"}
-        parts = {
-            roles.get(part["name"], part["name"]): [psutil.Process(part["pid"])] for part in await stack.status()
-        }
+        parts = {roles.get(part["name"], part["name"]): [psutil.Process(part["pid"])] for part in await stack.status()}
         if echo:
-            responder = await cleanup.enter_async_context(
-                bare_responder(state["nats_url"], "cmd.*.bench.echo", folder)
-            )
+            responder = await cleanup.enter_async_context(bare_responder(state["nats_url"], "cmd.*.bench.echo", folder))
             parts["service"] = responder.root
             await asyncio.sleep(1)  # it says nothing when it has subscribed
         probes = {part["name"]: str(part["probe"]) for part in state["parts"]}

@@ -44,8 +44,10 @@ async def tell(client: Client, subject: str, seconds: float, per_s: float) -> di
 
 async def main(role: str, subject: str, seconds: float, number: float) -> None:
     """Connect, do it, say what it gave."""
-    client = await nats.connect(os.environ["BENCH_NATS_URL"])
-    figures = await (ask(client, subject, seconds, int(number)) if role == "ask" else tell(client, subject, seconds, number))
+    client = await nats.connect(os.environ["BENCH_NATS_URL"])  # pyright: ignore[reportUnknownMemberType]
+    figures = await (
+        ask(client, subject, seconds, int(number)) if role == "ask" else tell(client, subject, seconds, number)
+    )
     await client.close()
     sys.stdout.write(json.dumps(figures) + "\n")
 

@@ -5,12 +5,14 @@ A frame that begins with `!` goes, without it, to everybody.
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import picows
 import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 _serve: Final = cast("Callable[..., Awaitable[Any]]", picows.ws_create_server)  # pyright: ignore[reportUnknownMemberType]
 _connected: set[WSTransport] = set()
@@ -44,7 +46,11 @@ class Echo(WSListener):
 
 async def main(port: int) -> None:
     """Serve until the process is ended."""
-    await _serve(lambda _request: Echo(), "127.0.0.1", port, backlog=8192)
+
+    def listener(_request: object) -> Echo:
+        return Echo()
+
+    await _serve(listener, "127.0.0.1", port, backlog=8192)
     await asyncio.Event().wait()
 
 

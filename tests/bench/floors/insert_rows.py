@@ -9,12 +9,14 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import asyncpg
 import uvloop
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 connect: Final = cast("Callable[[str], Awaitable[Any]]", asyncpg.connect)  # pyright: ignore[reportUnknownMemberType]
 _TABLE = """CREATE TABLE IF NOT EXISTS bare_build (id uuid PRIMARY KEY, player text, kind text, site text, state text,

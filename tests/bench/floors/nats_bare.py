@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 
 async def main(role: str, subject: str) -> None:
     """Serve until the process is ended."""
-    client = await nats.connect(os.environ["BENCH_NATS_URL"])
+    client = await nats.connect(os.environ["BENCH_NATS_URL"])  # pyright: ignore[reportUnknownMemberType]
 
     async def respond(message: Msg) -> None:
         await client.publish(message.reply, b'{"result":{}}')
@@ -22,7 +22,7 @@ async def main(role: str, subject: str) -> None:
     async def take(_message: Msg) -> None:
         return
 
-    await client.subscribe(subject, cb=respond if role == "respond" else take)
+    await client.subscribe(subject, cb=respond if role == "respond" else take)  # pyright: ignore[reportUnknownMemberType]
     await client.flush()
     await asyncio.Event().wait()
 

@@ -1,8 +1,6 @@
 """A scenario: the same work for several contestants, in interleaved rounds."""
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
@@ -10,6 +8,7 @@ from pathlib import Path
 
 from tests.bench.contestants.base import Running
 from tests.bench.harness.rounds import Figures, Measure, Progress, Result, interleave
+from tests.bench.harness.scratch import folder_in, scratch
 
 Open = Callable[[Path], AbstractAsyncContextManager[Running]]
 CONTESTANT_SECONDS = 240.0
@@ -66,10 +65,8 @@ class Scenario:
 
 async def run(scenario: Scenario, scale: Scale, progress: Progress) -> Sequence[Result]:
     """Measure every contestant; one that cannot even start says why in its failures."""
-    folder = Path(tempfile.mkdtemp(prefix="starwake-bench-"))
-    folder.chmod(0o711)  # Postgres runs as somebody else
     rounds = min(scenario.rounds, scale.rounds)
-    try:
+    with scratch() as folder:
         if scenario.fresh:
             measures = {name: _anew(name, entry, scale, folder) for name, entry in scenario.entries.items()}
             return await interleave(measures, rounds, progress)
@@ -79,14 +76,12 @@ async def run(scenario: Scenario, scale: Scale, progress: Progress) -> Sequence[
             for name, entry in scenario.entries.items():
                 progress(f"starting {name}")
                 try:
-                    running = await stack.enter_async_context(entry.open(_own(folder, name)))
+                    running = await stack.enter_async_context(entry.open(folder_in(folder, name)))
                 except Exception as failure:  # noqa: BLE001 - whatever it is, it is written down and the others go on
                     failed.append(Result(name, failures=[f"{type(failure).__name__}: {failure}"]))
                     continue
                 measures[name] = _bound(entry, running, scale)
             return [*await interleave(measures, rounds, progress), *failed]
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _bound(entry: Entry, running: Running, scale: Scale) -> Measure:
@@ -99,14 +94,8 @@ def _bound(entry: Entry, running: Running, scale: Scale) -> Measure:
 
 def _anew(name: str, entry: Entry, scale: Scale, folder: Path) -> Measure:
     async def measure() -> Figures:
-        own = _own(folder, name)
+        own = folder_in(folder, name)
         async with asyncio.timeout(CONTESTANT_SECONDS), entry.open(own) as running:
             return await entry.measure(running, scale)
 
     return measure
-
-
-def _own(folder: Path, name: str) -> Path:
-    own = Path(tempfile.mkdtemp(prefix=f"{name.split()[0]}-", dir=folder))
-    own.chmod(0o711)
-    return own

@@ -95,7 +95,7 @@ class Evening:
 
 
 async def evening(spec: "Spec") -> dict[str, object]:
-    """Play for `seconds`; options: `orders_per_minute` (a player's), `kind`, `build_seconds`, `reconnecting` (share)."""
+    """Play; options: `orders_per_minute` (a player's), `kind`, `build_seconds`, `reconnecting` (a share)."""
     game = Evening(spec)
     game.players = await connect_all(spec, game.on_frame)
     tell_ready()
@@ -103,12 +103,15 @@ async def evening(spec: "Spec") -> dict[str, object]:
         group.create_task(game.orders())
         group.create_task(game.tunnels())
     await until(lambda: not game.due.keys() - game.completed.keys(), float(spec.options["build_seconds"]) + 30)
+    lost = len(game.due.keys() - game.completed.keys())
+    doubled = sum(times > 1 for times in game.completed.values())
     return {
         "orders": len(game.due),
         "unanswered": len(game.sent),
         "refused": sum(game.refused.values()),
-        "lost": len(game.due.keys() - game.completed.keys()),
-        "doubled": sum(times > 1 for times in game.completed.values()),
+        "lost": lost,
+        "doubled": doubled,
+        "lost_or_doubled": lost + doubled,
         "not_recovered": game.not_recovered,
         "order_ms": summary(game.replies, 1000),
         "lateness_ms": summary(game.late, 1000),

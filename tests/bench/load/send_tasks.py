@@ -1,6 +1,6 @@
-"""Sends Celery's completing tasks for builds of its table, all with one ETA: `python -m tests.bench.load.send_tasks ETA`.
+"""Sends Celery's completing tasks for builds of its table, all with one ETA.
 
-Its addresses are in the environment, as the tasks' module has it.
+`python -m tests.bench.load.send_tasks ETA`. Its addresses are in the environment, as the tasks' module has it.
 """
 
 import json

@@ -1,4 +1,6 @@
-"""Where pushes come from: a process beside the servers, as game code would be; `python -m tests.bench.load.source SPEC`.
+"""Where pushes come from: a process beside the servers, as game code would be.
+
+`python -m tests.bench.load.source SPEC`.
 
 Each contestant is fed the way its own documentation has it for another process that wants to reach players.
 """

@@ -26,6 +26,7 @@ app.conf.update(
     worker_hijack_root_logger=False,
 )
 
+
 class _Connections:
     """What one worker process holds open."""
 

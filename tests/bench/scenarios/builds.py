@@ -1,6 +1,5 @@
 """Builds: ordered, committed, completed on time."""
 
-import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -9,7 +8,7 @@ from pathlib import Path
 import psycopg
 
 from tests.bench.contestants import floors, peers
-from tests.bench.contestants.base import Running
+from tests.bench.contestants.base import Running, until
 from tests.bench.contestants.starwake import BUILD_SECONDS, starwake
 from tests.bench.harness.measure import Cpu, flat, loaded, program, pushes, spec
 from tests.bench.harness.processes import load
@@ -50,20 +49,28 @@ def _completions(per_s: float) -> Callable[[Running, Scale], Awaitable[Figures]]
     return measure
 
 
+def _lines(log: Path) -> list[bytes]:
+    return log.read_bytes().splitlines() if log.exists() else []
+
+
 def _procrastinate(per_s: float) -> Entry:
     async def measure(running: Running, scale: Scale) -> Figures:
         """Jobs deferred at a steady rate; the worker notes how late each ran."""
         log = Path(running.addresses["completions"])
-        log.unlink(missing_ok=True)
+        before = len(_lines(log))
         count = int(per_s * (scale.seconds + 2))
         cpu = Cpu(running)
         env = {"BENCH_DATABASE_URL": running.addresses["postgres"]}
         await program("tests.bench.load.defer_jobs", str(count), str(per_s), str(BUILD_SECONDS), env=env)
-        async with asyncio.timeout(BUILD_SECONDS + 60):
-            while not log.exists() or len(log.read_bytes().splitlines()) < count:  # noqa: ASYNC240 - small, local
-                await asyncio.sleep(0.2)
-        late = [float(json.loads(line)["late_s"]) for line in log.read_bytes().splitlines()]  # noqa: ASYNC240
-        return flat({"orders": count, "doubled": len(late) - count, "lateness_ms": summary(late, 1000)}) | cpu.per(count)
+
+        async def all_done() -> bool:
+            return len(_lines(log)) - before >= count
+
+        await until(all_done, BUILD_SECONDS + 60, "the last job")
+        late = [float(json.loads(line)["late_s"]) for line in _lines(log)[before:]]
+        return flat({"orders": count, "doubled": len(late) - count, "lateness_ms": summary(late, 1000)}) | cpu.per(
+            count
+        )
 
     return Entry(peers.procrastinate, measure)
 

@@ -14,18 +14,19 @@ from pathlib import Path
 import psycopg
 
 from tests.bench.contestants import peers
-from tests.bench.contestants.base import Running
+from tests.bench.contestants.base import Running, until
 from tests.bench.harness.measure import Cpu, flat, program
 from tests.bench.harness.processes import CLIENT_CORE, SERVER_CORE, pinned
 from tests.bench.harness.rounds import Figures
-from tests.bench.harness.scenario import Entry, Scale, Scenario
+from tests.bench.harness.scenario import CONTESTANT_SECONDS, Entry, Scale, Scenario
 from tests.bench.load.statistics import summary
 from tests.bench.scenarios.builds import rows_of_celery
 from tests.bench.scheduler_world import build, world
 
 _HERD = 10_000
 _CELERY_HERD = 2_000
-_SCRIPTS = Path(__file__).parent.parent
+_BACKLOG = 100_000
+_PENDING = 1_000_000
 
 
 @asynccontextmanager
@@ -81,9 +82,11 @@ async def celery_herd(running: Running, scale: Scale) -> Figures:
     assert sent["sent"] == count
     await asyncio.sleep(max(0.0, due.timestamp() - time.time() - 0.1))
     cpu = Cpu(running)
-    async with asyncio.timeout(180):
-        while await rows_of_celery(running) - done < count:
-            await asyncio.sleep(0.05)
+
+    async def all_done() -> bool:
+        return await rows_of_celery(running) - done >= count
+
+    await until(all_done, 180, "the last completion")
     took = time.time() - due.timestamp()
     return {"builds": float(count), "completed_per_s": round(count / took, 1)} | cpu.per(count)
 
@@ -113,10 +116,36 @@ async def script(name: str, *words: str, within_s: float) -> Figures:
     return flat(json.loads(text[text.index("{") :]))
 
 
+async def backlog(_running: Running, scale: Scale) -> Figures:
+    """An outage's backlog at boot, with new orders all the while."""
+    count = scale.count(_BACKLOG, 500)
+    return await script("bench_backlog", "--builds", str(count), within_s=CONTESTANT_SECONDS)
+
+
+async def million(_running: Running, scale: Scale) -> Figures:
+    """A table and a stream full of builds that are not due for long."""
+    count = scale.count(_PENDING, 1000)
+    return await script("bench_million", "--builds", str(count), within_s=CONTESTANT_SECONDS)
+
+
 HERD = Scenario(
     name="herd",
     title="10,000 builds due in the same moment",
     work="Completions a second, from their `due_at` to the last one on the notification stream (Celery: the last row).",
     entries={"starwake": Entry(nothing, herd), "celery": Entry(peers.celery, celery_herd)},
     rounds=2,
+)
+BACKLOG = Scenario(
+    name="backlog",
+    title="100,000 builds overdue at boot",
+    work="One player owns half of them; from the scheduler's start to the last push, 50 new orders a second meanwhile.",
+    entries={"starwake": Entry(nothing, backlog)},
+    rounds=1,
+)
+MILLION = Scenario(
+    name="million",
+    title="1,000,000 builds pending",
+    work="Until a restarted scheduler is ready, until it has compared table and alarms, and NATS's resident memory.",
+    entries={"starwake": Entry(nothing, million)},
+    rounds=1,
 )

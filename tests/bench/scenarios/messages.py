@@ -78,7 +78,7 @@ COMMAND = Scenario(
 PUSHES = Scenario(
     name="pushes",
     title="A push to one player",
-    work="500 pushes a second to 500 players in turn, from another process; Starwake's are stored first, the others' not.",
+    work="500 pushes a second to 500 players in turn, from another process; Starwake alone stores them first.",
     entries={
         "floor": Entry(floors.nats_taker, bare_pushes),
         "starwake": Entry(starwake, push),

@@ -1,12 +1,12 @@
 """All scenarios, in the order in which they run."""
 
 from tests.bench.harness.scenario import Scenario
-from tests.bench.scenarios import builds, crowds, masses, messages
+from tests.bench.scenarios import builds, crowds, growth, masses, messages
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
     for scenario in (
         *(messages.ECHO, messages.COMMAND, messages.PUSHES, builds.ORDERS, *builds.LATENESS),
-        *(masses.HERD, crowds.STORM, crowds.CROWD, builds.EVENING),
+        *(masses.HERD, crowds.STORM, crowds.CROWD, builds.EVENING, growth.GROWTH, masses.BACKLOG, masses.MILLION),
     )
 }

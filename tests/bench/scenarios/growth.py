@@ -1,0 +1,60 @@
+"""Where it bends: the cost of one unit at 1, 3, 10 and 30 times as many."""
+
+from tests.bench.contestants.base import Running
+from tests.bench.contestants.starwake import starwake
+from tests.bench.harness.measure import Cpu, flat, loaded, pushes, spec
+from tests.bench.harness.processes import load
+from tests.bench.harness.rounds import Figures
+from tests.bench.harness.scenario import Entry, Scale, Scenario
+
+_STEPS = (1, 3, 10, 30)
+_CONNECTIONS = 300
+_IN_FLIGHT = 8
+_PUSHES_PER_S = 400
+
+
+async def growth(running: Running, scale: Scale) -> Figures:
+    """Connections that are idle but for a push now and then; orders in flight."""
+    figures: Figures = {}
+    for step in _STEPS:
+        figures |= await _connections(running, scale, scale.count(_CONNECTIONS * step, step))
+    for step in _STEPS:
+        figures |= await _orders(running, scale, _IN_FLIGHT * step)
+    return figures
+
+
+async def _connections(running: Running, scale: Scale, players: int) -> Figures:
+    before = running.resident_bytes("web")
+    count = int(_PUSHES_PER_S * scale.seconds)
+    what = spec(running, "receive", players, scale.seconds + 20, expected=count)
+    async with load(what) as client:
+        await client.ready()
+        held = running.resident_bytes("web") - before
+        cpu = Cpu(running)
+        await pushes(running, str(what["prefix"]), count=count, per_s=_PUSHES_PER_S, players=players)
+        figures = flat(await client.figures())
+    used = cpu.per(figures["received"])
+    return {
+        f"push_gateway_cpu_us_by_connections_at_{players}": used["cpu_us_web"],
+        f"push_p99_ms_by_connections_at_{players}": figures["delay_ms_p99"],
+        f"further_kb_by_connections_at_{players}": round(held / players / 1000, 2),
+    }
+
+
+async def _orders(running: Running, scale: Scale, in_flight: int) -> Figures:
+    what = spec(running, "round_trips", in_flight, scale.seconds, command="build.start", kind="long")
+    figures = await loaded(running, what, "answered")
+    return {
+        f"order_cpu_us_by_orders_in_flight_at_{in_flight}": figures["cpu_us"],
+        f"order_p50_ms_by_orders_in_flight_at_{in_flight}": figures["latency_ms_p50"],
+        f"orders_per_s_by_orders_in_flight_at_{in_flight}": figures["per_s"],
+    }
+
+
+GROWTH = Scenario(
+    name="growth",
+    title="What one more costs at 1, 3, 10 and 30 times as many",
+    work="400 pushes a second among 300 to 9,000 connections; 8 to 240 orders in flight. One stack, which fills up.",
+    entries={"starwake": Entry(starwake, growth)},
+    rounds=1,
+)

@@ -29,6 +29,7 @@ class Hand:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self.orders: list[Order] = []
+        self._owners: dict[str, str] = {}
 
     @property
     def players(self) -> list[str]:
@@ -63,7 +64,9 @@ class Hand:
     async def start(self, player: str, kind: str = "beacon", site: str = "luna-1") -> dict[str, Any]:
         """`build.start`, which has to be accepted; the build."""
         answer = await self.order(player, "build.start", kind=kind, site=site)
-        return answer.body["result"]["build"]
+        build: dict[str, Any] = answer.body["result"]["build"]
+        self._owners[build["id"]] = player
+        return build
 
     async def herd(self, count: int, kind: str = "dock") -> list[dict[str, Any]]:
         """So many builds of as many players, all at once."""
@@ -71,11 +74,7 @@ class Hand:
 
     def owner(self, build: dict[str, Any]) -> str:
         """Whose it is."""
-        return next(
-            order.player
-            for order in self.orders
-            if (answer := order.accepted) and (answer.body["result"].get("build") or {}).get("id") == build["id"]
-        )
+        return self._owners[build["id"]]
 
 
 @asynccontextmanager

@@ -13,10 +13,12 @@ Where a variant is harmless alone, a test says so too: that is the second net at
 
 import asyncio
 import signal
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from libs.contracts.times import from_rfc3339
+from libs.contracts.times import to_rfc3339
 from libs.telling import faults
 from tests.chaos.campaign import Verdict, judged
 from tests.chaos.hand import Hand, hand, until
@@ -52,7 +54,7 @@ async def is_killed(world: World, name: str) -> None:
 
 
 async def completed_by_a_scheduler_killed_with_its_batch(world: World, by: Hand, *patches: str) -> None:
-    """Rows come due while one scheduler runs, which is killed with them in hand; then it comes back, patched as before."""
+    """Rows come due while one scheduler runs, which is killed with them in hand; it comes back, patched as before."""
     await world.restart("scheduler", killed_at(faults.BATCH_IN_HAND, *patches), copies=1)
     dying = asyncio.create_task(is_killed(world, "scheduler-1"))
     builds = [await by.start(unique_player(), "beacon") for _ in range(2)]
@@ -97,17 +99,19 @@ async def test_without_a_sweep_of_the_outbox_what_a_killed_scheduler_left_is_nev
         assert not (await verdict_on(world, by)).violations
 
 
-async def rescheduled_while_they_fire(world: World, by: Hand) -> None:
-    """A herd is put off at the very moment when its alarms fire, which is half a second ahead of due."""
-    herd = await by.herd(120)
-    first, last = (from_rfc3339(pick(build["due_at"] for build in herd)) for pick in (min, max))
-    steps = 30
-    for step in range(steps):  # through the whole time in which they fire, a few at a time
-        part = herd[step::steps]
-        await until(herd[0], (last - first).total_seconds() * -step / steps + 0.45)
-        await asyncio.gather(
-            *(by.order(by.owner(build), "build.reschedule", build_id=build["id"], factor=4.0) for build in part)
-        )
+async def rescheduled_while_they_fire(by: Hand) -> None:
+    """A herd with one due time is put off while its alarms fire: half a second ahead of due, or a quarter later."""
+    herd = await by.herd(250, "yard")
+    due_at = datetime.now(UTC) + timedelta(seconds=4)
+
+    async def put_off(number: int, build: dict[str, Any]) -> None:
+        player = by.owner(build)
+        together = {**build, "due_at": to_rfc3339(due_at)}
+        await by.order(player, "build.reschedule", build_id=build["id"], due_at=together["due_at"])
+        await until(together, 0.52 - 0.3 * number / len(herd))
+        await by.order(player, "build.reschedule", build_id=build["id"], factor=3.0)
+
+    await asyncio.gather(*(put_off(number, build) for number, build in enumerate(herd)))
 
 
 @pytest.mark.parametrize("swept", [False, True])
@@ -118,7 +122,7 @@ async def test_alarms_replaced_in_place_are_lost_and_only_the_sweep_finds_their_
     sweep = () if swept else ("sweep_no_rows",)
     await world.restart("scheduler", Change(patches=("replace_in_place", *sweep)))
     async with hand(world) as by:
-        await rescheduled_while_they_fire(world, by)
+        await rescheduled_while_they_fire(by)
         verdict = await verdict_on(world, by, 60.0 if swept else PATIENCE_S)
         if swept:
             assert not verdict.violations, verdict.text

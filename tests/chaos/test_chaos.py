@@ -9,13 +9,14 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.chaos.campaign import Round, play_round
-from tests.chaos.world import Shape, universe
+from tests.chaos.world import Shape, World, universe
 
 _ARTIFACTS = Path(__file__).resolve().parents[1] / ".artifacts"
 _UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -31,12 +32,19 @@ def duration_s(text: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
-def keep_logs(directory: Path, seed: int) -> None:
-    """Put what the processes wrote where it survives the test."""
-    kept = _ARTIFACTS / f"chaos-{seed:#x}"
-    kept.mkdir(parents=True, exist_ok=True)
-    for log in directory.glob("*.log*"):
-        shutil.copy(log, kept)
+@contextmanager
+def logs_kept(world: World, directory: Path, seed: int) -> Generator[None]:
+    """Where the round fails, put what the processes wrote, and what was done to them, where it survives the test."""
+    try:
+        yield
+    except BaseException:
+        kept = _ARTIFACTS / f"chaos-{seed:#x}"
+        kept.mkdir(parents=True, exist_ok=True)
+        for log in directory.glob("*.log*"):
+            shutil.copy(log, kept)
+        happenings = (f"{each.at:%H:%M:%S.%f} {each.what}\n" for each in world.happenings)
+        (kept / "happenings").write_text("".join(happenings))
+        raise
 
 
 FOR_S = duration_s(os.environ.get("STARWAKE_TEST_CHAOS_FOR", "150s"))
@@ -62,9 +70,8 @@ async def test_whatever_is_killed_whenever_what_is_promised_holds(
             seed = SEED + rounds
             rounds += 1
             last = time.monotonic() - began > FOR_S - 1.5 * _LAST_ROUND_S
-            verdict = await play_round(world, Round(seed=seed), last=last)
-            with capsys.disabled():
-                print(f"\nchaos {seed:#x}: {verdict.summary()}")  # noqa: T201 - a long run says how it goes
-            if verdict.violations:
-                keep_logs(directory, seed)
-            assert not verdict.violations, f"{verdict.text}\n\nSTARWAKE_TEST_CHAOS_SEED={seed:#x} plays it again"
+            with logs_kept(world, directory, seed):
+                verdict = await play_round(world, Round(seed=seed), last=last)
+                with capsys.disabled():
+                    print(f"\nchaos {seed:#x}: {verdict.summary()}")  # noqa: T201 - a long run says how it goes
+                assert not verdict.violations, f"{verdict.text}\n\nSTARWAKE_TEST_CHAOS_SEED={seed:#x} plays it again"

@@ -124,14 +124,13 @@ class _Kept:
                 return [process, *process.children(recursive=True)]
         return []
 
-    def send(self, number: signal.Signals, *, whole: bool = False) -> bool:
-        """Signal the part (`whole`: with its children); whether it was there."""
-        sent = False
-        for process in self.processes() if whole else self.processes()[:1]:
+    def send(self, number: signal.Signals) -> bool:
+        """Signal the part; whether it was there."""
+        for process in self.processes()[:1]:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
-                sent = True
-        return sent
+                return True
+        return False
 
 
 class World:
@@ -153,6 +152,7 @@ class World:
         )
         self._kept: dict[str, _Kept] = {}
         self._known_deadlocks = 0
+        self._frozen: dict[str, list[psutil.Process]] = {}
         self.gateway_urls: dict[str, str] = {}
         for name, server in (("nats", self.nats), ("postgres", self.postgres)):
             self._kept[name] = _Kept(server_part(name, server), self)
@@ -285,16 +285,22 @@ class World:
 
     def freeze(self, name: str) -> None:
         """Stop a part where it stands (SIGSTOP), children included."""
-        self._kept[name].send(signal.SIGSTOP, whole=True)
+        for process in self._kept[name].processes():
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
+                self._frozen.setdefault(name, []).append(process)
         self.happens(f"{name} is frozen")
 
     def release(self, *names: str) -> None:
         """Let parts go on and come back; all of them by default."""
         for name in names or self.parts:
-            kept = self._kept[name]
-            kept.gate.set()
-            if any(_is_stopped(process) for process in kept.processes()):
-                kept.send(signal.SIGCONT, whole=True)
+            self._kept[name].gate.set()
+            frozen = self._frozen.pop(name, [])
+            # Each by itself: a postmaster may have been killed meanwhile, and its children would be frozen for ever.
+            for process in frozen:
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
+            if frozen:
                 self.happens(f"{name} goes on")
 
     @asynccontextmanager
@@ -357,12 +363,6 @@ async def universe(directory: Path, shape: Shape | None = None) -> AsyncGenerato
         yield world
     finally:
         await world.stop()
-
-
-def _is_stopped(process: psutil.Process) -> bool:
-    with suppress(psutil.NoSuchProcess):
-        return process.status() == psutil.STATUS_STOPPED
-    return False
 
 
 def _nothing() -> None:

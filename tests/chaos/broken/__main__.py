@@ -1,9 +1,8 @@
 """`python -m tests.chaos.broken <service> <patch> ...`: a service with something in it broken."""
 
 import sys
-from typing import cast
 
-from libs.cli.services import SERVICES, ServiceName, serve
+from libs.cli.services import SERVICES, serve
 from tests.chaos.broken import patches
 
 if __name__ == "__main__":
@@ -12,4 +11,4 @@ if __name__ == "__main__":
         raise SystemExit(f"no such service: {service}")
     for name in names:
         getattr(patches, name)()
-    sys.exit(serve(cast("ServiceName", service)))
+    sys.exit(serve(service))

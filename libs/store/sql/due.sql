@@ -141,7 +141,8 @@ ORDER BY q.player, q.site
 
 -- name: stranded_queued
 -- Orders whose site is free although they wait: the one before was cancelled, or its end was not seen. They start
--- when their site became free, or when they were given if that was later. Young ones are left to whoever is about it.
+-- when their site became free, or when they were given if that was later. What is young, or waits behind what ended a
+-- moment ago, is left to whoever is about it.
 SELECT q.id::text, q.player, q.kind, q.site, q.duration_ms, q.follow_ups::text, q.trace, q.created_at,
     greatest(
         q.created_at,
@@ -150,7 +151,9 @@ SELECT q.id::text, q.player, q.kind, q.site, q.duration_ms, q.follow_ups::text, 
 FROM queued_order q
 WHERE q.created_at < clock_timestamp() - $1::interval
   AND NOT EXISTS (
-      SELECT 1 FROM build b WHERE b.player = q.player AND b.site = q.site AND b.state = 'building')
+      SELECT 1 FROM build b
+      WHERE b.player = q.player AND b.site = q.site
+        AND (b.state = 'building' OR coalesce(b.completed_at, b.cancelled_at) > clock_timestamp() - $1::interval))
   AND NOT EXISTS (
       SELECT 1 FROM queued_order f WHERE f.player = q.player AND f.site = q.site AND f.position < q.position)
 ORDER BY q.player, q.site

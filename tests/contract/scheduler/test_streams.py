@@ -190,7 +190,9 @@ async def _alarms_set(universe: Universe) -> set[str]:
 
 
 async def _alarm_is_set(universe: Universe, build_id: str) -> bool:
-    return f"timer.set.build.{build_id}.r1" in await _alarms_set(universe)
+    with suppress(BusError):  # the stream is not there yet
+        return f"timer.set.build.{build_id}.r1" in await _alarms_set(universe)
+    return False
 
 
 async def _update(universe: Universe, stream: str, **fields: object) -> None:

@@ -17,10 +17,10 @@ from libs.contracts.ids import PlayerId
 from libs.contracts.reasons import CloseCode
 from libs.runtime.logs import get_logger
 from services.gateway import metrics
+from services.gateway.effects import Resume
 from services.gateway.feed import KEPT_PUSHES, Chain, Push, Verdict, is_recent, missed
 from services.gateway.framing import text_frame
 from services.gateway.positions import Positions
-from services.gateway.protocol import Resume
 from services.gateway.tasks import Tasks
 
 if TYPE_CHECKING:

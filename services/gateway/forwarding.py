@@ -15,7 +15,7 @@ from libs.contracts.reasons import ErrorCode
 from libs.runtime.logs import get_logger
 from libs.runtime.tracing import OFF, Tracing
 from services.gateway import metrics
-from services.gateway.protocol import Forward
+from services.gateway.effects import Forward
 from services.gateway.tasks import Tasks
 
 _log = get_logger("gateway.forwarding")

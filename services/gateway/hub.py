@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 import time
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -17,8 +18,8 @@ from libs.contracts.reasons import CloseCode
 from libs.runtime.logs import get_logger
 from services.gateway import metrics
 from services.gateway.crowd import Crowd, Present
+from services.gateway.effects import Resume
 from services.gateway.feeds import Feed, Joiner, Replay, make_source
-from services.gateway.protocol import Resume
 from services.gateway.stream_watch import Found, StreamWatch
 from services.gateway.tasks import Tasks
 
@@ -161,7 +162,7 @@ class Hub:
         except ValueError:
             _log.error("revocation.malformed", player=player)
             return True
-        return revoked_at is not None and (issued_at is None or issued_at <= revoked_at.timestamp())
+        return revoked_at is not None and _covers(revoked_at, issued_at)
 
     def join(self, session: "Session", player: PlayerId, resume: Resume | None) -> None:
         """Have the session go live as soon as what it missed is at hand."""
@@ -253,16 +254,16 @@ class Hub:
             return
         try:
             if action == _REVOKE:
-                self._revoke(held, parse_revocation(body).timestamp())
+                self._revoke(held, parse_revocation(body))
             elif action in (_CONNECTED, _PRESENT):
                 self._hear(held, _present_decoder.decode(body), asked=action == _CONNECTED)
         except ValueError:  # a DecodeError is one
             _log.warning("control.malformed", player=player, action=action)
 
     @staticmethod
-    def _revoke(held: _Player, revoked_at: float) -> None:
+    def _revoke(held: _Player, revoked_at: datetime) -> None:
         for session in list(held.sessions.values()):
-            if session.issued_at is None or session.issued_at <= revoked_at:
+            if _covers(revoked_at, session.issued_at):
                 session.end(CloseCode.REVOKED, "the session was revoked")
 
     def _hear(self, held: _Player, present: Present, *, asked: bool) -> None:
@@ -285,6 +286,11 @@ class Hub:
         for session_id in held.crowd.to_evict(live, self._connections_per_player, time.monotonic()):
             metrics.EVICTIONS.inc()
             held.sessions[session_id].end(CloseCode.CONNECTION_LIMIT, "the player has connected too many times")
+
+
+def _covers(revoked_at: datetime, issued_at: float | None) -> bool:
+    """Whether a token issued then is revoked; a revocation is told to the millisecond, and takes in all of its own."""
+    return issued_at is None or int(issued_at * 1000) <= round(revoked_at.timestamp() * 1000)
 
 
 def _in_order(resume: Resume, own: Replay, everybody: Replay) -> list[bytes]:

@@ -22,10 +22,22 @@ from libs.contracts import frames, subjects
 from libs.contracts.commands import Auth
 from libs.contracts.ids import PlayerId
 from libs.contracts.reasons import CloseCode, ErrorCode
+from services.gateway.effects import (
+    Close,
+    Effects,
+    Forward,
+    Join,
+    Ping,
+    Refresh,
+    Resume,
+    Send,
+    TellTime,
+    Verify,
+    decode_resume,
+)
 from services.gateway.limits import ConnectionLimits, TokenBucket
 
 MAX_HELD_FRAMES: Final = 64
-_MAX_SEQ: Final = (1 << 63) - 1
 
 
 class Phase(Enum):
@@ -38,77 +50,7 @@ class Phase(Enum):
     CLOSED = auto()
 
 
-class Resume(msgspec.Struct, frozen=True):
-    """The position that a client hands over. Unlike `frames.Position` it knows whether `all` was given."""
-
-    epoch: str
-    seq: int
-    all: int | None = None
-    at: str | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.seq <= _MAX_SEQ or not 0 <= (self.all or 0) <= _MAX_SEQ:
-            raise ValueError("a position is a number from 0 to 2^63-1")
-
-
-class Send(msgspec.Struct, frozen=True):
-    """Send this frame."""
-
-    frame: bytes
-
-
-class Verify(msgspec.Struct, frozen=True):
-    """Look at the token; then `authenticated` or `refused`."""
-
-    token: str
-    resume: Resume | None
-
-
-class Refresh(msgspec.Struct, frozen=True):
-    """Look at the token of a live session; then `refreshed` or `refresh_refused`."""
-
-    command_id: str
-    token: str
-
-
-class Join(msgspec.Struct, frozen=True):
-    """Join the player's feed, send `hello` and what was missed; then `joined`."""
-
-    player: PlayerId
-    resume: Resume | None
-
-
-class Forward(msgspec.Struct, frozen=True):
-    """Ask the command service; then `answered`."""
-
-    command_id: str
-    command: str
-    frame: bytes
-
-
-class TellTime(msgspec.Struct, frozen=True):
-    """Answer with the server's time."""
-
-    command_id: str
-    command: str
-
-
-class Ping(msgspec.Struct, frozen=True):
-    """Send the application ping."""
-
-
-class Close(msgspec.Struct, frozen=True):
-    """Say bye, close, forget."""
-
-    code: CloseCode
-    reason: str
-
-
-Effect = Send | Verify | Refresh | Join | Forward | TellTime | Ping | Close
-Effects = list[Effect]
-
 _auth_decoder = msgspec.json.Decoder(Auth)
-_resume_decoder = msgspec.json.Decoder(Resume)
 
 
 class _Identified(msgspec.Struct):
@@ -116,15 +58,6 @@ class _Identified(msgspec.Struct):
 
 
 _id_decoder = msgspec.json.Decoder(_Identified)
-
-
-def decode_resume(raw: bytes) -> Resume | None:
-    """The position in `resume`; None for null.
-
-    Raises:
-        msgspec.DecodeError: it is not a position (`msgspec.ValidationError` is one).
-    """
-    return None if raw == b"null" else _resume_decoder.decode(raw)
 
 
 class Connection:

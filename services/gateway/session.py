@@ -12,12 +12,14 @@ from libs.contracts.ids import PlayerId, SessionId, new_id
 from libs.contracts.reasons import CloseCode, ErrorCode
 from libs.contracts.times import to_rfc3339
 from libs.runtime.logs import get_logger
-from services.gateway import metrics, protocol
+from services.gateway import effects as asked
+from services.gateway import metrics
 from services.gateway.auth import Authenticator, Identity, TokenRefused
+from services.gateway.effects import Effects, Resume
 from services.gateway.framing import text_frame
 from services.gateway.keys import KeysUnavailable
 from services.gateway.limits import ConnectionLimits
-from services.gateway.protocol import Connection, Effects, Resume
+from services.gateway.protocol import Connection, Phase
 from services.gateway.tasks import Tasks
 from services.gateway.timers import TimerWheel
 from services.gateway.websocket import WebSocket
@@ -212,22 +214,22 @@ class Session:
     def _carry_out(self, effects: Effects) -> None:
         for effect in effects:
             match effect:
-                case protocol.Forward():
+                case asked.Forward():
                     self._forward(effect)
-                case protocol.Send():
+                case asked.Send():
                     self._send(effect.frame)
-                case protocol.Ping():
+                case asked.Ping():
                     self._ping()
-                case protocol.TellTime():
+                case asked.TellTime():
                     body = frames.result_body({"server_time": _now()})
                     self._send(frames.answer_frame(effect.command_id, effect.command, body))
-                case protocol.Verify():
+                case asked.Verify():
                     self._surroundings.tasks.spawn(self._verify(effect), "verify")
-                case protocol.Refresh():
+                case asked.Refresh():
                     self._surroundings.tasks.spawn(self._refresh(effect), "refresh")
-                case protocol.Join():
+                case asked.Join():
                     self._surroundings.tasks.spawn(self._join(effect), "join")
-                case protocol.Close():
+                case asked.Close():
                     self._close(effect)
                 case _:
                     assert_never(effect)
@@ -239,7 +241,7 @@ class Session:
         else:
             self._socket.write(text_frame(frame))
 
-    def _forward(self, command: protocol.Forward) -> None:
+    def _forward(self, command: asked.Forward) -> None:
         if self.player is None:
             raise RuntimeError("a command cannot be forwarded before authentication")
         self._surroundings.forwarder.forward(self.player, command, self._answered)
@@ -259,7 +261,7 @@ class Session:
         if self._socket.waiting_bytes:
             self._watch_backlog()
 
-    def _close(self, effect: protocol.Close) -> None:
+    def _close(self, effect: asked.Close) -> None:
         code, reason = effect.code, effect.reason
         hub = self._surroundings.hub
         hub.left(self)
@@ -276,7 +278,7 @@ class Session:
         else:
             self._socket.close(code, reason, flush_s=_FLUSH_S)
 
-    async def _verify(self, effect: protocol.Verify) -> None:
+    async def _verify(self, effect: asked.Verify) -> None:
         try:
             identity = await self._surroundings.authenticator.identify(effect.token)
         except TokenRefused as refusal:
@@ -294,10 +296,10 @@ class Session:
         self._carry_out(self._connection.authenticated(identity.player, resume, _ahead(identity), now))
         self._plan()
 
-    async def _join(self, effect: protocol.Join) -> None:
+    async def _join(self, effect: asked.Join) -> None:
         hub = self._surroundings.hub
         hub.identified(self, effect.player)
-        while self._connection.phase is protocol.Phase.JOINING:  # its deadline ends that
+        while self._connection.phase is Phase.JOINING:  # its deadline ends that
             try:
                 revoked = await hub.is_revoked(effect.player, self.issued_at)
             except BusError as error:
@@ -310,7 +312,7 @@ class Session:
                 hub.join(self, effect.player, effect.resume)
             return
 
-    async def _refresh(self, effect: protocol.Refresh) -> None:
+    async def _refresh(self, effect: asked.Refresh) -> None:
         try:
             identity = await self._surroundings.authenticator.identify(effect.token)
             revoked = await self._surroundings.hub.is_revoked(identity.player, identity.issued_at)
@@ -329,13 +331,13 @@ class Session:
                 self.issued_at = identity.issued_at
             self._plan()
 
-    def _refuse_refresh(self, effect: protocol.Refresh, code: ErrorCode, reason: str) -> None:
+    def _refuse_refresh(self, effect: asked.Refresh, code: ErrorCode, reason: str) -> None:
         self._carry_out(self._connection.refresh_refused(effect.command_id, code, reason))
 
     # --- a slow peer ---------------------------------------------------------------------------------------------
 
     def _watch_backlog(self) -> None:
-        if self._stuck_since is None and self._connection.phase is not protocol.Phase.CLOSED:
+        if self._stuck_since is None and self._connection.phase is not Phase.CLOSED:
             self._stuck_since = time.monotonic()
             self._sent_bytes = self._socket.sent_bytes
             self._plan()

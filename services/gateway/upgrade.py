@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from libs.contracts.frames import SUBPROTOCOL
-from services.gateway.protocol import Resume, decode_resume
+from services.gateway.effects import Resume, decode_resume
 
 PATH: Final = b"/ws"
 RESUME_HEADER: Final = b"starwake-resume"

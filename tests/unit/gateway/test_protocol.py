@@ -11,14 +11,11 @@ from hypothesis import strategies as st
 from libs.contracts.ids import PlayerId
 from libs.contracts.reasons import CloseCode, ErrorCode
 from services.gateway import protocol
-from services.gateway.limits import ConnectionLimits
-from services.gateway.protocol import (
+from services.gateway.effects import (
     Close,
-    Connection,
     Effects,
     Forward,
     Join,
-    Phase,
     Ping,
     Refresh,
     Resume,
@@ -26,6 +23,8 @@ from services.gateway.protocol import (
     TellTime,
     Verify,
 )
+from services.gateway.limits import ConnectionLimits
+from services.gateway.protocol import Connection, Phase
 
 ADA = PlayerId("ada")
 TOKEN = {"token": "t"}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.protocol import Resume
+from services.gateway.effects import Resume
 from services.gateway.upgrade import Accepted, Refused, examine
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="  # the example of RFC 6455, 1.3

@@ -226,7 +226,8 @@ class Completer:
         outcome.tell += await read_earlier(connection, [(each.build.id, each.build.revision) for each in started])
         for each in started:
             outcome.started.append(each.build)
-            outcome.tell.append(OutboxRow(each.outbox_id, each.notification, each.build.started_at, each.build.id, now))
+            row = OutboxRow(each.outbox_id, each.notification, each.build.started_at, each.build.id, now)
+            outcome.tell_started.append(row)
 
     async def _arm(self, builds: Sequence[BuildRecord]) -> None:
         """Set the alarms of builds that just began; one that does not get set is found by the sweep."""

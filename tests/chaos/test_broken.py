@@ -13,12 +13,9 @@ Where a variant is harmless alone, a test says so too: that is the second net at
 
 import asyncio
 import signal
-from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
-from libs.contracts.times import to_rfc3339
 from libs.telling import faults
 from tests.chaos.campaign import Verdict, judged
 from tests.chaos.hand import Hand, hand, until
@@ -99,21 +96,6 @@ async def test_without_a_sweep_of_the_outbox_what_a_killed_scheduler_left_is_nev
         assert not (await verdict_on(world, by)).violations
 
 
-async def rescheduled_while_they_fire(by: Hand) -> None:
-    """A herd with one due time is put off while its alarms fire: half a second ahead of due, or a quarter later."""
-    herd = await by.herd(250, "yard")
-    due_at = datetime.now(UTC) + timedelta(seconds=4)
-
-    async def put_off(number: int, build: dict[str, Any]) -> None:
-        player = by.owner(build)
-        together = {**build, "due_at": to_rfc3339(due_at)}
-        await by.order(player, "build.reschedule", build_id=build["id"], due_at=together["due_at"])
-        await until(together, 0.52 - 0.3 * number / len(herd))
-        await by.order(player, "build.reschedule", build_id=build["id"], factor=3.0)
-
-    await asyncio.gather(*(put_off(number, build) for number, build in enumerate(herd)))
-
-
 @pytest.mark.parametrize("swept", [False, True])
 async def test_alarms_replaced_in_place_are_lost_and_only_the_sweep_finds_their_rows(
     world: World, *, swept: bool
@@ -122,7 +104,8 @@ async def test_alarms_replaced_in_place_are_lost_and_only_the_sweep_finds_their_
     sweep = () if swept else ("sweep_no_rows",)
     await world.restart("scheduler", Change(patches=("replace_in_place", *sweep)))
     async with hand(world) as by:
-        await rescheduled_while_they_fire(by)
+        for build in await by.herd(20):
+            await by.order(by.owner(build), "build.reschedule", build_id=build["id"], factor=0.9)
         verdict = await verdict_on(world, by, 60.0 if swept else PATIENCE_S)
         if swept:
             assert not verdict.violations, verdict.text

@@ -12,9 +12,7 @@ from libs.contracts.alarms import Alarm
 from libs.contracts.ids import Revision
 from libs.contracts.subjects import AlarmKey
 from libs.contracts.times import to_rfc3339
-from libs.store.outbox import OutboxRow
 from libs.store.sql import load
-from services.command.aftermath import Aftermath
 from services.scheduler.keeper import Keeper, KeptRow
 from services.scheduler.sweep import Sweep
 
@@ -47,10 +45,10 @@ def sweep_no_outbox() -> None:
 
 
 def replace_in_place() -> None:
-    """A rescheduled build's alarm takes the place of the old one, on the same subject.
+    """All alarms of a build have one subject: the new one replaces the old one in place.
 
-    Seen with nats-server 2.15.1: a replacement that is stored while the server is firing a slice of schedules, the old
-    one among them, is acknowledged and never fires.
+    Taking the old one back then takes the new one as well. (Beside that, nats-server 2.15.1 loses replacements that are
+    stored while it fires a slice of schedules: 42 of 200 when replaced 50 ms ahead of their time and later.)
     """
 
     def schedule(alarm: Alarm) -> Outgoing:
@@ -61,14 +59,13 @@ def replace_in_place() -> None:
         }
         return Outgoing(subjects.timer_set(_first(alarm.key)), alarm.body, encode_headers(headers))
 
-    take = Aftermath.take
+    disarm = alarms.Alarms.disarm
 
-    def taken(self: Aftermath, arm: Sequence[Alarm], disarm: Sequence[AlarmKey], rows: Sequence[OutboxRow]) -> None:
-        replaced = {alarm.key.id for alarm in arm}
-        take(self, arm, [_first(key) for key in disarm if key.id not in replaced], rows)
+    async def disarmed(self: alarms.Alarms, keys: Sequence[AlarmKey]) -> None:
+        await disarm(self, [_first(key) for key in keys])
 
     setattr(alarms, "_schedule", schedule)  # noqa: B010 - as above
-    Aftermath.take = taken
+    setattr(alarms.Alarms, "disarm", disarmed)  # noqa: B010 - as above
 
 
 def lock_in_no_order() -> None:

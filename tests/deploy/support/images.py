@@ -80,6 +80,7 @@ def build(base: str) -> str:
     cache = subprocess.run(
         ["uv", "cache", "dir"], capture_output=True, text=True, check=True, timeout=30
     ).stdout.strip()
+    before = podman("images", "--quiet", IMAGE)
     podman(
         "build",
         "--quiet",
@@ -92,6 +93,8 @@ def build(base: str) -> str:
         str(REPOSITORY),
         timeout_s=900,
     )
+    if before and before != podman("images", "--quiet", IMAGE):
+        podman("rmi", before, check=False)  # or every change of a source would leave one behind
     return IMAGE
 
 

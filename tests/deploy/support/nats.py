@@ -134,7 +134,11 @@ class NatsServer:
 
     def __enter__(self) -> Self:
         self.start()
-        self.wait_until_healthy()
+        try:
+            self.wait_until_healthy()
+        except TimeoutError:
+            self.kill()
+            raise
         return self
 
     def __exit__(self, _type: type[BaseException] | None, _e: BaseException | None, _t: TracebackType | None) -> None:

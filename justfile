@@ -22,10 +22,10 @@ up *options:
 play *options:
     uv run starwake play "$@"
 
-# Everything: checks, then all tests
+# Everything: checks, then all tests, with some minutes of chaos
 [group('test')]
 test: check _chromium
-    {{ pytest }} tests --ignore=tests/chaos --ignore=tests/bench
+    {{ pytest }} tests --ignore=tests/bench
 
 # What is pure, in seconds
 [group('test')]
@@ -57,10 +57,10 @@ test-web *options:
 test-deploy *options:
     {{ pytest }} tests/deploy "$@"
 
-# Everything is killed, again and again; takes long
+# Kill everything at random for so long (`just chaos 30m`); STARWAKE_TEST_CHAOS_SEED plays a round again
 [group('test')]
-chaos *options:
-    {{ pytest }} tests/chaos "$@"
+chaos time="3m" *options:
+    STARWAKE_TEST_CHAOS_FOR="$1" {{ pytest }} tests/chaos/test_chaos.py "${@:2}"
 
 # How fast it is, side by side with others: about 15 minutes, or `just bench NAME ...`
 [group('test')]

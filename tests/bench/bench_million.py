@@ -29,6 +29,7 @@ async def main(count: int, *, lost: bool) -> None:
                 armed=not lost,
             )
         filled_s = time.monotonic() - began
+        filled_memory = here.memory_mb()
         began = time.monotonic()
         scheduler = await here.start()
         ready_s = time.monotonic() - began
@@ -49,7 +50,8 @@ async def main(count: int, *, lost: bool) -> None:
                 "ready_s": round(ready_s, 2),
                 "reconcile_s": round(metrics["starwake_scheduler_reconcile_seconds"], 1),
                 "armed": metrics.get('starwake_scheduler_reconcile_changes_total{kind="arm"}', 0),
-                "memory_mb": here.memory_mb(),
+                "memory_mb_before": filled_memory,
+                "memory_mb_after": here.memory_mb(),
                 "cpu_s": {name: round(after[name] - before.get(name, 0.0), 1) for name in after},
             }
         )

@@ -1,0 +1,81 @@
+"""Many alarms set and taken back: whether the server's memory and its store shrink again.
+
+uv run python -m tests.bench.bench_cancels [--alarms 100000]
+"""
+
+import argparse
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+
+import psutil
+
+from libs.bus.alarms import Alarms
+from libs.bus.jetstream import stream_info
+from libs.bus.publish import JetStreamPublisher
+from libs.bus.streams import TIMERS
+from libs.contracts.alarms import build_alarm
+from tests.bench.scheduler_world import World, build, show, world
+
+_AT_ONCE = 5_000
+
+
+async def main(count: int) -> None:
+    async with world() as here:
+        scheduler = await here.start()
+        await scheduler.stop()
+        alarms = Alarms(here.bus, JetStreamPublisher(here.bus, max_in_flight=1024))
+        due = datetime.now(UTC) + timedelta(days=7)
+        armed = [build_alarm(build(f"player-{number % 1000}", due)) for number in range(count)]
+        sizes = {"empty": await _sizes(here)}
+        began = time.monotonic()
+        for start in range(0, count, _AT_ONCE):
+            await alarms.arm(armed[start : start + _AT_ONCE])
+        arm_s = time.monotonic() - began
+        sizes["armed"] = await _sizes(here)
+        began = time.monotonic()
+        for start in range(0, count, _AT_ONCE):
+            await alarms.disarm([alarm.key for alarm in armed[start : start + _AT_ONCE]])
+        disarm_s = time.monotonic() - began
+        messages = count
+        while messages:
+            await asyncio.sleep(0.5)
+            info = await stream_info(here.bus, TIMERS)
+            messages = 0 if info is None else int(info["state"]["messages"])
+        gone_s = time.monotonic() - began
+        sizes["cancelled"] = await _sizes(here)
+        await here.nats.stop()
+        began = time.monotonic()
+        await here.nats.start()
+        sizes["restarted"] = await _sizes(here)
+        show(
+            {
+                "scenario": "cancels",
+                "alarms": count,
+                "arm_per_s": round(count / arm_s),
+                "disarm_per_s": round(count / disarm_s),
+                "gone_after_s": round(gone_s, 1),
+                "restart_s": round(time.monotonic() - began, 1),
+                "sizes": sizes,
+            }
+        )
+
+
+async def _sizes(here: World) -> dict[str, float]:
+    await asyncio.sleep(2)
+    store = here.nats._server.directory / "jetstream"  # pyright: ignore[reportPrivateUsage]
+    files = await asyncio.to_thread(
+        lambda: [(each.name, each.stat().st_size) for each in store.rglob("*") if each.is_file()]
+    )
+    return {
+        "memory_mb": round(psutil.Process(here.nats.pid).memory_info().rss / 1e6, 1),
+        "store_mb": round(sum(size for _, size in files) / 1e6, 1),
+        "sched_db_mb": round(sum(size for name, size in files if name == "sched.db") / 1e6, 1),
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--alarms", type=int, default=100_000)
+    given = parser.parse_args()
+    asyncio.run(main(given.alarms))

@@ -119,7 +119,7 @@ async def test_rows_locked_in_no_order_wait_for_each_other_in_a_circle_and_are_r
     change = Change(patches=("lock_in_no_order",))
     await asyncio.gather(world.restart("command", change), world.restart("scheduler", change))
     async with hand(world) as by:
-        for _ in range(5):
+        for _ in range(12):
             await cancelled_while_they_complete(by)
             if world.deadlocks():
                 break

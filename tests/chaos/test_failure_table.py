@@ -156,7 +156,9 @@ async def test_a_command_service_killed_at_any_step_leaves_nothing_undone(world:
         known = len(world.happenings)
         player = unique_player()
         await asyncio.gather(*(by.start(player, "beacon", f"site-{number}") for number in range(5)))
-        await eventually(lambda: any("command-1 ended (-9)" in each.what for each in world.happenings[known:]))
+        await eventually(
+            lambda: any("command-1 ended (-9)" in each.what for each in world.happenings[known:]), within_s=30
+        )
         verdict = await verdict_on(world, by)
         assert not verdict.violations, verdict.text
         assert len(verdict.history.rows) == 5

@@ -74,7 +74,7 @@ bench-check *options:
 
 # Style, types, import arrows, the schema's history, the page's types
 [group('check')]
-check: check-python check-schema check-web
+check: check-python check-schema check-protocol check-web
 
 # ruff, types, import arrows
 [group('check')]
@@ -88,6 +88,11 @@ check-python:
 [group('check')]
 check-schema:
     {{ uv }} python -m tests.support.check_schema
+
+# The AsyncAPI document says what the contracts say (without `--check`: write it anew)
+[group('check')]
+check-protocol:
+    {{ uv }} python -m services.gateway.protocol_document --check
 
 # The page's modules: types (TypeScript reads their comments)
 [group('check')]

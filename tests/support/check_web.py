@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from tests.support.node import node_environment, node_folder
+from tests.support.node import node_environment, node_folder, npm_install
 
 _WEB: Final = Path(__file__).resolve().parents[1] / "web"
 _SECONDS: Final = 300
@@ -16,8 +16,7 @@ def main() -> int:
     environment = node_environment()
     compiler = _WEB / "node_modules" / "typescript" / "bin" / "tsc"
     if not compiler.exists():
-        install = [str(node_folder() / "npm"), "ci", "--no-audit", "--no-fund", "--loglevel=error"]
-        subprocess.run(install, cwd=_WEB, check=True, env=environment, timeout=_SECONDS)
+        npm_install(_WEB)
     check = [str(node_folder() / "node"), str(compiler), "--project", str(_WEB / "tsconfig.json")]
     return subprocess.run(check, check=False, env=environment, timeout=_SECONDS).returncode
 

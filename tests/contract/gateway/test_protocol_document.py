@@ -14,7 +14,7 @@ from libs.contracts.ids import PlayerId
 from libs.contracts.reasons import CloseCode, ErrorCode
 from services.gateway import protocol_document
 from tests.contract.gateway.conftest import Gateway
-from tests.support.node import node_environment, node_folder
+from tests.support.node import node_environment, node_folder, npm_install
 
 HERE = Path(__file__).parent / "asyncapi"
 DOCUMENT = json.loads(protocol_document.rendered())
@@ -30,10 +30,7 @@ def test_the_stored_document_is_what_the_contracts_say() -> None:
 
 def test_the_asyncapi_parser_finds_nothing_wrong_with_it() -> None:
     if not (HERE / "node_modules" / "@asyncapi" / "parser").exists():
-        # Not bin/npm: in a wheel it is no link any more, and does not find the rest of itself.
-        npm = node_folder().parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-        install = [str(node_folder() / "node"), str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        subprocess.run(install, cwd=HERE, env=node_environment(), check=True, capture_output=True, timeout=110)
+        npm_install(HERE, timeout_s=110)
     command = [str(node_folder() / "node"), "validate.mjs", str(protocol_document.PATH)]
     run = subprocess.run(
         command, cwd=HERE, env=node_environment(), check=False, capture_output=True, text=True, timeout=60

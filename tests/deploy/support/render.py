@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from tests.deploy.support.nats import REPOSITORY
-from tests.support.node import node_environment
+from tests.support.node import node_environment, npm_install
 
 Resource = dict[str, Any]
 
@@ -119,8 +119,7 @@ def custom_resource_complaints(resources: Sequence[Resource]) -> list[str]:
         home.mkdir(parents=True, exist_ok=True)
         for name in ("package.json", "package-lock.json"):
             shutil.copy(source / name, home / name)
-        install = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
-        subprocess.run(install, cwd=home, env=node_environment(), check=True, timeout=300)
+        npm_install(home)
         (home / "complete").touch()
     shutil.copy(source / "check.mjs", home / "check.mjs")
     done = subprocess.run(

@@ -122,7 +122,7 @@ class Load:
     async def figures(self, within_s: float = 600) -> dict[str, object]:
         """What it measured, after it has ended (its standard input is closed, which ends an idle one)."""
         async with asyncio.timeout(within_s):
-            output, _ = await self.process.communicate()
+            output, _ = await self.process.communicate(b"")
         if self.process.returncode != 0:
             raise RuntimeError(f"the load client failed with status {self.process.returncode}")
         return json.loads(output.splitlines()[-1])

@@ -151,20 +151,23 @@ WAYS = {
 async def run(spec: SourceSpec) -> dict[str, float]:
     """Send everything at its time; how long it took in seconds, and the CPU share."""
     gate = asyncio.Semaphore(_IN_FLIGHT)
-    async with WAYS[spec.way](spec.address) as push, asyncio.TaskGroup() as sending:
+    async with WAYS[spec.way](spec.address) as push:
 
         async def one(player: str | None) -> None:
             async with gate:
                 await push(player)
 
         began, cpu = time.perf_counter(), time.process_time()
-        for number in range(spec.count):
-            wait = began + number / spec.per_s - time.perf_counter()
-            if wait > 0:
-                await asyncio.sleep(wait)
-            sending.create_task(one(f"{spec.prefix}-{number % spec.players}" if spec.players else None))
+        async with asyncio.TaskGroup() as sending:
+            for number in range(spec.count):
+                wait = began + number / spec.per_s - time.perf_counter()
+                if wait > 0:
+                    await asyncio.sleep(wait)
+                await gate.acquire()  # not more tasks than may be under way: each notes when it is sent
+                gate.release()
+                sending.create_task(one(f"{spec.prefix}-{number % spec.players}" if spec.players else None))
         wall = time.perf_counter() - began
-    return {"source_s": round(wall, 3), "source_cpu_share": round((time.process_time() - cpu) / max(wall, 0.001), 3)}
+    return {"source_s": round(wall, 3), "source_cpu_share": round((time.process_time() - cpu) / wall, 3)}
 
 
 def main() -> None:

@@ -1,5 +1,7 @@
 """Frames: answered by the gateway, answered by a service behind NATS, pushed from outside."""
 
+import asyncio
+
 from tests.bench.contestants import floors, peers
 from tests.bench.contestants.base import Running
 from tests.bench.contestants.starwake import starwake, starwake_echo
@@ -11,6 +13,8 @@ from tests.bench.harness.scenario import Entry, Scale, Scenario
 _PLAYERS = 64
 _PUSHED_PLAYERS = 500
 _PUSHES_PER_S = 500
+_BURST = 6_000
+_UNPACED = 1e6
 
 
 async def echo(running: Running, scale: Scale) -> Figures:
@@ -43,6 +47,29 @@ async def push(running: Running, scale: Scale) -> Figures:
         source = await pushes(running, str(what["prefix"]), count=count, per_s=_PUSHES_PER_S, players=players)
         figures = flat(await client.figures())
     return figures | source | cpu.per(figures["received"])
+
+
+async def burst(running: Running, scale: Scale) -> Figures:
+    """As many pushes as the source and the servers can, 64 of them under way."""
+    players, count = scale.count(_PUSHED_PLAYERS), scale.count(_BURST, 500)
+    what = spec(running, "receive", players, 60, expected=count)
+    async with load(what) as client:
+        await client.ready()
+        cpu = Cpu(running)
+        source = await pushes(running, str(what["prefix"]), count=count, per_s=_UNPACED, players=players)
+        figures = flat(await client.figures())
+    used = cpu.per(figures["received"])
+    return figures | source | used | {"per_s": round(figures["received"] / figures["spread_s"], 1)}
+
+
+async def bare_burst(running: Running, scale: Scale) -> Figures:
+    """nats-py publishing to nats-py as fast as it can."""
+    cpu, count = Cpu(running), scale.count(_BURST, 500)
+    words = ("tell", "bare", str(count / _UNPACED), str(_UNPACED))
+    env = {"BENCH_NATS_URL": running.addresses["nats"]}
+    figures = await program("tests.bench.floors.ask_nats", *words, env=env)
+    await asyncio.sleep(1)  # the one who takes them may be behind
+    return figures | cpu.per(figures["received"])
 
 
 async def bare_pushes(running: Running, scale: Scale) -> Figures:
@@ -86,4 +113,17 @@ PUSHES = Scenario(
         "python-socketio": Entry(peers.socketio, push),
         "channels": Entry(peers.channels, push),
     },
+)
+BURST = Scenario(
+    name="burst",
+    title="Pushes to one player each, as fast as they go",
+    work="6,000 pushes to 500 players in turn, 64 under way; Starwake alone stores them first (and acknowledges that).",
+    entries={
+        "floor": Entry(floors.nats_taker, bare_burst),
+        "starwake": Entry(starwake, burst),
+        "fastapi + redis": Entry(peers.celery, burst),
+        "python-socketio": Entry(peers.socketio, burst),
+        "channels": Entry(peers.channels, burst),
+    },
+    rounds=2,
 )

@@ -6,7 +6,7 @@ from tests.bench.scenarios import builds, crowds, growth, masses, messages
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
     for scenario in (
-        *(messages.ECHO, messages.COMMAND, messages.PUSHES, builds.ORDERS, *builds.LATENESS),
+        *(messages.ECHO, messages.COMMAND, messages.PUSHES, messages.BURST, builds.ORDERS, *builds.LATENESS),
         *(masses.HERD, crowds.STORM, crowds.CROWD, builds.EVENING, growth.GROWTH, masses.BACKLOG, masses.MILLION),
     )
 }

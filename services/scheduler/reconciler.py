@@ -24,7 +24,7 @@ log = get_logger("reconcile")
 
 Kind = Literal["build", "event"]
 PAGE = 10_000
-_ARM_AT_ONCE = 1_000
+_ARM_AT_ONCE = 2_000
 SAMPLES = 20
 
 

@@ -24,6 +24,7 @@ console = Console(stderr=True)
 async def measure(chosen: Sequence[Scenario], scale: Scale) -> dict[str, Sequence[Result]]:
     """Run the scenarios one after the other, and show each as soon as it is done."""
     results: dict[str, Sequence[Result]] = {}
+    began = time.monotonic()
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -42,6 +43,8 @@ async def measure(chosen: Sequence[Scenario], scale: Scale) -> dict[str, Sequenc
 
             results[scenario.name] = await scenarios.run(scenario, scale, tell)
             show.scenario(console, scenario, results[scenario.name])
+            if scale.share == 1:  # at once: what was measured survives an interruption
+                write.everything(results, seconds=time.monotonic() - began)
             bar.advance(task)
     return results
 
@@ -59,10 +62,8 @@ def main() -> int:
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}")
     scale = Scale(given.share, given.seconds, given.rounds)
     chosen = [scenario for name, scenario in SCENARIOS.items() if not given.names or name in given.names]
-    began = time.monotonic()
     results = asyncio.run(measure(chosen, scale))
-    if scale == Scale():
-        write.everything(results, seconds=time.monotonic() - began)
+    if scale.share == 1:
         console.print("written: tests/bench/results.json, tests/bench/plots/, README.md")
     failures = [failure for each in results.values() for result in each for failure in result.failures]
     return 1 if failures else 0

@@ -84,7 +84,7 @@ GOALS = (
     Goal("a `build.start` meanwhile: p99", "backlog", "build_start_ms_p99", "ms", "less", 250),
     Goal("1,000,000 pending: scheduler ready", "million", "ready_s", "s", "less", 10),
     Goal("1,000,000 pending: reconciled", "million", "reconcile_s", "s", "less", 120),
-    Goal("1,000,000 pending: NATS's memory", "million", "memory_mb_nats", "MB", "less", 700),
+    Goal("1,000,000 pending: NATS's memory", "million", "memory_mb_after_nats", "MB", "less", 700),
     Goal("5,000 players connect at once", "storm", "all_greeted_s", "s", "less", 3),
     Goal("of them refused", "storm", "refused", "", "less", 0),
     Goal("one frame to 10,000 sockets", "crowd", "to_all_s_p50", "s", "less", 0.35),

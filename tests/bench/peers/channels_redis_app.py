@@ -18,7 +18,11 @@ settings.configure(
     CHANNEL_LAYERS={
         "default": {
             "BACKEND": "channels_redis.core.RedisChannelLayer",
-            "CONFIG": {"hosts": [os.environ["BENCH_REDIS_URL"]], "capacity": 10_000},
+            # redis-py's own bound of 100 connections refuses sockets that come at the same time.
+            "CONFIG": {
+                "hosts": [{"address": os.environ["BENCH_REDIS_URL"], "max_connections": 10_000}],
+                "capacity": 10_000,
+            },
         }
     },
     SECRET_KEY=os.environ["BENCH_JWT_SECRET"],

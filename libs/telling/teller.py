@@ -38,6 +38,7 @@ _DELETE_AT_ONCE = 1_000
 _DELETE_LINGER_S = 0.03
 _SURELY_REMEMBERED_S = DUPLICATE_WINDOW_S * 0.8
 _PAUSE_AFTER_FAILURE_S = 0.2
+_LAST_ANSWERS_S = 6.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class Teller:
         self._told: list[Job] = []
         self._told_there = asyncio.Event()
         self._seq = 0
+        self._over = False
 
     @property
     def waiting(self) -> int:
@@ -110,8 +112,10 @@ class Teller:
     async def tell(self, rows: Sequence[OutboxRow]) -> TellResult:
         """Tell these rows, those of one source in order, and return when each is told and deleted, or given up.
 
-        `run` has to be running.
+        `run` has to be running; when it has ended, all are given up.
         """
+        if self._over:
+            return TellResult(0, len(rows))
         waiter = _Waiter(len(rows))
         for row in rows:
             if not self._line.add(row, waiter):
@@ -141,12 +145,17 @@ class Teller:
                 while len(self._publishing) >= _PUBLISHING_AT_ONCE:
                     await asyncio.wait(self._publishing, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            # Nobody tells these any more; they stay in the outbox.
+            self._over = True
+            for job in self._line.give_up():
+                job.settle(told=False)
+            if self._publishing:
+                await asyncio.wait(self._publishing, timeout=_LAST_ANSWERS_S)
             forgetting.cancel()
             with suppress(asyncio.CancelledError):
                 await forgetting
-            # Nobody tells these any more; they stay in the outbox.
-            for job in self._line.give_up():
-                job.settle(told=False)
+            for job in self._told:  # told, though not deleted: who finds the rows tells them under the same ids
+                job.settle(told=True)
 
     async def drain(self, timeout_s: float) -> None:
         """Wait until all that was offered is told and deleted, for `timeout_s` seconds at most.

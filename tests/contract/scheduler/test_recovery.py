@@ -115,6 +115,26 @@ async def test_with_nats_killed_in_a_herd_every_build_is_told_once_after_it_is_b
     await universe.outbox_empty()
 
 
+async def test_with_nats_away_builds_end_in_the_table_and_a_stop_is_still_orderly(
+    universe: Universe, scheduler: StartScheduler, fresh_nats: LocalNats
+) -> None:
+    process = await scheduler()
+    player = unique_player()
+    build = await universe.build(player, 3.0)
+    await eventually(lambda: universe.pushes(player))
+    await fresh_nats.kill()
+
+    async def ended() -> bool:
+        return (await universe.row(build.id))["state"] == "completed"
+
+    await eventually(ended)
+    assert await process.stop() == 0
+    await fresh_nats.start()
+    await scheduler()
+    await universe.completed(build)
+    await _told_once_in_order(universe, build)
+
+
 @pytest.mark.parametrize("apart_s", [30, -30])
 async def test_only_the_databases_clock_decides_however_far_the_others_are_apart(
     universe: Universe, scheduler: StartScheduler, apart_s: int

@@ -1,6 +1,8 @@
-"""Lateness of completions at a steady rate: from `due_at` to the push as a gateway on this host hears it.
+"""Lateness of completions at a steady rate: from `due_at` to the frame at the player's socket.
 
-uv run python -m tests.bench.bench_lateness [--rate 200] [--seconds 30] [--ahead-ms 100]
+uv run python -m tests.bench.bench_lateness [--rate 200] [--seconds 30] [--ahead-ms 100] [--sockets 100]
+
+With --sockets 0 it is measured where a gateway hears it.
 """
 
 import argparse
@@ -12,13 +14,17 @@ from tests.bench.scheduler_world import build, in_ms, show, world
 _FIRST_DUE_S = 8.0
 
 
-async def main(rate: int, seconds: int, ahead_ms: int) -> None:
+async def main(rate: int, seconds: int, ahead_ms: int, sockets: int) -> None:
     async with world() as here:
         scheduler = await here.start(STARWAKE_COMMIT_AHEAD_MS=str(ahead_ms))
-        await here.listen()
+        players = [f"player-{number}" for number in range(sockets or 1000)]
+        if sockets:
+            await here.listen_at_sockets(players)
+        else:
+            await here.listen()
         begin = datetime.now(UTC) + timedelta(seconds=_FIRST_DUE_S)
         builds = [
-            build(f"player-{number % 1000}", begin + timedelta(seconds=number / rate))
+            build(players[number % len(players)], begin + timedelta(seconds=number / rate))
             for number in range(rate * seconds)
         ]
         await here.fill(builds)
@@ -31,6 +37,7 @@ async def main(rate: int, seconds: int, ahead_ms: int) -> None:
             {
                 "scenario": "lateness",
                 "rate_per_s": rate,
+                "sockets": sockets,
                 "completions": len(lateness),
                 "lateness_ms": in_ms(lateness),
                 "early": sum(1 for each in lateness if each < 0),
@@ -47,5 +54,6 @@ if __name__ == "__main__":
     parser.add_argument("--rate", type=int, default=200)
     parser.add_argument("--seconds", type=int, default=30)
     parser.add_argument("--ahead-ms", type=int, default=100)
+    parser.add_argument("--sockets", type=int, default=100)
     given = parser.parse_args()
-    asyncio.run(main(given.rate, given.seconds, given.ahead_ms))
+    asyncio.run(main(given.rate, given.seconds, given.ahead_ms, given.sockets))

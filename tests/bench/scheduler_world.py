@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import asyncpg
+import jwt
 import psutil
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as connect_socket
 
 from libs.bus.alarms import Alarms
 from libs.bus.connection import Bus
@@ -32,6 +35,7 @@ from tests.support.service_process import ServiceProcess
 connect = cast("Callable[[str], Awaitable[Any]]", asyncpg.connect)  # pyright: ignore[reportUnknownMemberType]
 _COMPLETED = b'"event":"build.completed"'
 _ARM_AT_ONCE = 5_000
+_SECRET = "only-for-this-benchmark-on-this-machine"  # noqa: S105 - it opens nothing else
 
 
 class World:
@@ -44,6 +48,7 @@ class World:
         self.bus = bus
         self._directory = directory
         self._alarms = Alarms(bus, JetStreamPublisher(bus, max_in_flight=1024))
+        self._readers: list[asyncio.Task[None]] = []
         self.services: list[ServiceProcess] = []
         self.heard: list[tuple[float, float]] = []
         """(due, heard) of each completion, seconds since the epoch, as a gateway on this host would hear it."""
@@ -65,6 +70,37 @@ class World:
 
         await self.bus.subscribe("push.player.>", hear)
         await self.bus.flush()
+
+    async def listen_at_sockets(self, players: Sequence[str]) -> None:
+        """Note when each completion arrives at its player's own WebSocket, behind a gateway."""
+        gateway = await self.start("gateway", STARWAKE_PORT="0", STARWAKE_JWT_SECRET=_SECRET)
+        for player in players:
+            claims = {"sub": player, "iat": time.time(), "exp": time.time() + 3600}
+            token = jwt.encode(claims, _SECRET, algorithm="HS256")
+            socket = await connect_socket(
+                f"ws://127.0.0.1:{gateway.port}/ws",
+                additional_headers={"Authorization": f"Bearer {token}"},
+                compression=None,
+                proxy=None,
+            )
+            await socket.recv()
+            self._readers.append(asyncio.create_task(self._read(socket)))
+
+    async def _read(self, socket: ClientConnection) -> None:
+        async for frame in socket:
+            at = time.time()
+            if '"event":"build.completed"' in str(frame):
+                push = json.loads(frame)
+                self.heard.append((datetime.fromisoformat(push["at"]).timestamp(), at))
+
+    async def close(self) -> None:
+        """End what listens and what was started."""
+        for reader in self._readers:
+            reader.cancel()
+        await asyncio.gather(*self._readers, return_exceptions=True)
+        for service in self.services:
+            if service.exit_code is None:
+                await service.stop()
 
     async def fill(self, builds: Sequence[BuildRecord], *, armed: bool = True) -> None:
         """Put builds into the table and, mostly, their alarms into the stream."""
@@ -137,9 +173,7 @@ async def world() -> AsyncGenerator[World]:
         try:
             yield here
         finally:
-            for service in here.services:
-                if service.exit_code is None:
-                    await service.stop()
+            await here.close()
 
 
 def build(player: str, due_at: datetime) -> BuildRecord:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from tests.bench.harness import scenario as scenarios
+from tests.bench.harness.machine import Bystanders
 from tests.bench.harness.rounds import Result
 from tests.bench.harness.scenario import Scale, Scenario
 from tests.bench.report import show, write
@@ -24,7 +25,7 @@ console = Console(stderr=True)
 async def measure(chosen: Sequence[Scenario], scale: Scale) -> dict[str, Sequence[Result]]:
     """Run the scenarios one after the other, and show each as soon as it is done."""
     results: dict[str, Sequence[Result]] = {}
-    began = time.monotonic()
+    began, bystanders = time.monotonic(), Bystanders()
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -44,7 +45,8 @@ async def measure(chosen: Sequence[Scenario], scale: Scale) -> dict[str, Sequenc
             results[scenario.name] = await scenarios.run(scenario, scale, tell)
             show.scenario(console, scenario, results[scenario.name])
             if scale.share == 1:  # at once: what was measured survives an interruption
-                write.everything(results, seconds=time.monotonic() - began)
+                run = {"took_s": round(time.monotonic() - began), "cores_busy_with_other_work": bystanders.cores()}
+                write.scenario(scenario.name, results[scenario.name], run)
             bar.advance(task)
     return results
 

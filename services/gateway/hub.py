@@ -166,6 +166,9 @@ class Hub:
 
     def join(self, session: "Session", player: PlayerId, resume: Resume | None) -> None:
         """Have the session go live as soon as what it missed is at hand."""
+        self._join(session, player, resume, patient=True)
+
+    def _join(self, session: "Session", player: PlayerId, resume: Resume | None, *, patient: bool) -> None:
         held = self._players.get(player)
         if held is None or session.id not in held.sessions:
             return  # it has gone meanwhile
@@ -174,6 +177,13 @@ class Hub:
             self._parked[session] = (player, resume)
             return
         same_epoch = resume is not None and resume.epoch == epoch
+        if patient and resume is not None and same_epoch and (resume.all or 0) > self._everybody.position:
+            # Another gateway has told it more than is known here: this one stood still, or was cut off and does not
+            # know it yet. What is in memory says nothing then; look at the stream before saying that much was lost.
+            self._parked[session] = (player, resume)
+            self._everybody.suspend()
+            self._watch.suspect()
+            return
 
         def admit(replay: Replay) -> None:
             self._admit(session, held, resume if same_epoch else None, replay, asked=resume is not None)
@@ -218,7 +228,7 @@ class Hub:
     def _unpark(self) -> None:
         parked, self._parked = self._parked, {}
         for session, (player, resume) in parked.items():
-            self.join(session, player, resume)
+            self._join(session, player, resume, patient=False)
 
     def _end_all(self) -> None:
         """The stream is not the one whose positions the sessions know."""

@@ -358,14 +358,34 @@ async def test_a_hole_in_the_live_feed_is_filled(fragile: Gateway, unique_player
     player = unique_player()
     ada = await fragile.connect(player)
     first = await fragile.push(player)
-    info = await ask(fragile.bus, "STREAM.INFO.NOTIFICATIONS", {})
-    config = info["config"]
-    await ask(fragile.bus, "STREAM.UPDATE.NOTIFICATIONS", {k: v for k, v in config.items() if k != "republish"})
-    lost = await fragile.push(player)
-    await ask(fragile.bus, "STREAM.UPDATE.NOTIFICATIONS", config)
+    lost = await push_unheard(fragile, player)
     third = await fragile.push(player)
     assert_chained(await pushes(ada, 3), [first, lost, third], 0)
     assert (await fragile.process.metrics())["starwake_gateway_feed_holes_total"] >= 1
+
+
+async def test_who_was_told_more_by_another_gateway_is_recovered_by_one_that_has_not_heard_of_it(
+    fragile: Gateway, unique_player: Names
+) -> None:
+    """As one that was frozen, or is cut off and does not know it yet."""
+    player = unique_player()
+    ada = await fragile.connect(player)
+    announced = await push_unheard(fragile, None)
+    back = await fragile.connect(player, resume=position(ada, all=announced))
+    assert (back.hello["recovered"], back.hello["all"]) == (True, announced)
+    following = await fragile.push(None)
+    (push,) = await pushes(back, 1)
+    assert (push["seq"], push["prev"]) == (following, announced)
+    assert_chained(await pushes(ada, 2), [announced, following], 0)
+
+
+async def push_unheard(gateway: Gateway, player: str | None) -> int:
+    """Store a push while the stream's republishing is switched off; its sequence."""
+    config = (await ask(gateway.bus, "STREAM.INFO.NOTIFICATIONS", {}))["config"]
+    await ask(gateway.bus, "STREAM.UPDATE.NOTIFICATIONS", {k: v for k, v in config.items() if k != "republish"})
+    seq = await gateway.push(player)
+    await ask(gateway.bus, "STREAM.UPDATE.NOTIFICATIONS", config)
+    return seq
 
 
 async def test_a_push_of_any_contents_is_passed_through(gateway: Gateway, unique_player: Names) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 import sys
 from collections.abc import Sequence
@@ -11,11 +12,23 @@ from typing import Any, TypedDict, cast
 
 import jwt
 
-from libs.cli.embedded.ports import free_ports
+from libs.cli.embedded.ports import is_free
 from libs.cli.embedded.process import Child, Launch, start
 from tests.support.eventually import eventually
 
 _START_SECONDS = 60.0
+
+
+def players_port() -> int:
+    """A free port whose next neighbour is free too (a second gateway's).
+
+    Below the ephemeral range (net.ipv4.ip_local_port_range begins at 32768): there, any outgoing connection of a
+    test beside this one may take it while the stack starts, or between its stop and its next start.
+    """
+    while True:
+        port = secrets.choice(range(15_000, 32_000, 2))
+        if is_free(port) and is_free(port + 1):
+            return port
 
 
 class Part(TypedDict):
@@ -37,7 +50,7 @@ class Stack:
     def __init__(
         self, directory: Path, *options: str, port: int | None = None, env: dict[str, str] | None = None
     ) -> None:
-        self.port = port or free_ports(1)[0]
+        self.port = port or players_port()
         self.data = directory / "data"
         self.output_file = directory / "up.log"
         self._options = options

@@ -1,7 +1,6 @@
 """What each variant changes."""
 
 import asyncio
-import re
 from collections.abc import Sequence
 
 from libs.bus import alarms
@@ -17,6 +16,7 @@ from services.scheduler.keeper import Keeper, KeptRow
 from services.scheduler.sweep import Sweep
 
 _LEAVES_S = 0.1
+_PAUSE = "pg_sleep(0.002) IS NOT NULL"
 
 
 def acknowledge_first() -> None:
@@ -69,14 +69,22 @@ def replace_in_place() -> None:
 
 
 def lock_in_no_order() -> None:
-    """Rows are locked as they happen to come."""
-    for topic in ("due", "orders"):
-        queries = load(topic)
-        for name in list(queries):
-            text = re.sub(
-                r"ORDER BY (b|build)\.id(?=\s+FOR NO KEY UPDATE)", "ORDER BY random()", getattr(queries, name)
-            )
-            queries.__dict__["_queries"][name] = text
+    """Completions lock rows upwards, orders downwards, and slowly: who meets, meets in a circle.
+
+    The pause stands in the list of columns: Postgres computes what is volatile there after it has sorted and before it
+    locks, row by row.
+    """
+    _replaced("due", "SELECT b.id, b.due_at", f"SELECT b.id, {_PAUSE} AND b.due_at")
+    _replaced("orders", "SELECT id::text, player", f"SELECT CASE WHEN {_PAUSE} THEN id::text END AS id, player")
+    _replaced("orders", "ORDER BY build.id\nFOR NO KEY UPDATE", "ORDER BY build.id DESC\nFOR NO KEY UPDATE")
+
+
+def _replaced(topic: str, part: str, by: str) -> None:
+    """Every query of the topic that has this part gets another one instead; there has to be one."""
+    queries: dict[str, str] = load(topic).__dict__["_queries"]
+    found = {name: text.replace(part, by) for name, text in queries.items() if part in text}
+    assert found, f"no query in {topic} has {part!r}"
+    queries.update(found)
 
 
 async def _nothing(*_: object) -> int:

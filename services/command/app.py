@@ -40,6 +40,9 @@ log = get_logger("command")
 NAME: Final = "command"
 _RETRY_S: Final = 0.25
 _CONNECT_S: Final = 2.0
+_GC_THRESHOLDS: Final = (20_000, 20, 50)
+"""An order makes some hundred objects, in no circles: the default, a look at every 700, finds nothing but those of the
+batches in hand, and looks at them again and again."""
 
 
 def run() -> int:
@@ -127,6 +130,7 @@ async def _work(runtime: Runtime, settings: CommandSettings, parts: Parts) -> No
         # What was made at the start lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLDS)
         runtime.health.set_ready(True)
         runtime.log.info("service.ready", orders=len(game.orders), kinds=len(catalogue.kinds))
         await _until_stopping(runtime, background)

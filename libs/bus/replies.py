@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections import deque
 from collections.abc import Callable
 
 from libs.bus.errors import BusTimeout, BusUnavailable, NoResponders, PermissionDenied
@@ -12,15 +13,6 @@ Answer = Message | BusUnavailable
 
 OnAnswer = Callable[[Answer], bool | None]
 """Called with each answer; true where more are to come under the same address. An error is the last call."""
-
-
-class _Waiter:
-    __slots__ = ("on_answer", "subject", "timer")
-
-    def __init__(self, subject: str, on_answer: OnAnswer, timer: asyncio.TimerHandle) -> None:
-        self.subject = subject
-        self.on_answer = on_answer
-        self.timer = timer
 
 
 class Replies:
@@ -34,7 +26,10 @@ class Replies:
         self.prefix = f"{inbox_prefix}.{secrets.token_hex(8)}."
         self._length = len(self.prefix)
         self._loop = asyncio.get_running_loop()
-        self._waiters: dict[str, _Waiter] = {}
+        self._waiters: dict[str, tuple[str, OnAnswer]] = {}  # by token: what was asked, and who waits
+        # The requests with one timeout end in the order in which they were sent: one timer of the event loop for all
+        # of them costs a sixth of one for each. Those that were answered leave when they come to the front.
+        self._ends: dict[float, deque[tuple[float, str]]] = {}
         self._last = 0
 
     def __len__(self) -> int:
@@ -44,15 +39,21 @@ class Replies:
         """The address for the answer to a request on `subject`; `on_answer` is called once it is there or late."""
         self._last += 1
         token = str(self._last)
-        timer = self._loop.call_later(timeout_s, self._give_up, token, timeout_s)
-        self._waiters[token] = _Waiter(subject, on_answer, timer)
+        waiters = self._waiters
+        ends = self._ends.get(timeout_s)
+        if ends is None:
+            ends = self._ends[timeout_s] = deque()
+            self._loop.call_later(timeout_s, self._give_up, timeout_s)
+        else:
+            while ends and ends[0][1] not in waiters:
+                ends.popleft()
+        ends.append((self._loop.time() + timeout_s, token))
+        waiters[token] = (subject, on_answer)
         return self.prefix + token
 
     def forget(self, address: str) -> None:
         """Expect nothing at `address` any more: the request was not sent."""
-        waiter = self._waiters.pop(address[self._length :], None)
-        if waiter is not None:
-            waiter.timer.cancel()
+        self._waiters.pop(address[self._length :], None)
 
     def deliver(self, message: Message) -> None:
         """Take an answer; one that nobody waits for (any more) is dropped."""
@@ -60,18 +61,16 @@ class Replies:
         waiter = self._waiters.get(token)
         if waiter is None:
             return
+        subject, on_answer = waiter
         answer: Answer = message
         if message.raw_headers and message.status == 503:  # noqa: PLR2004 - NATS status of a request without listeners
-            answer = NoResponders(f"nobody listens on {waiter.subject!r}")
-        if not waiter.on_answer(answer) or answer is not message:
-            waiter.timer.cancel()
+            answer = NoResponders(f"nobody listens on {subject!r}")
+        if not on_answer(answer) or answer is not message:
             self._waiters.pop(token, None)
 
     def refuse(self, subject: str, why: str) -> None:
         """Fail what was asked on `subject`: the server has denied it."""
-        self._fail(
-            [token for token, waiter in self._waiters.items() if waiter.subject == subject], PermissionDenied, why
-        )
+        self._fail([token for token, (asked, _) in self._waiters.items() if asked == subject], PermissionDenied, why)
 
     def fail_all(self, why: str) -> None:
         """Fail every request in flight: their answers cannot come any more."""
@@ -81,10 +80,22 @@ class Replies:
         for token in tokens:
             waiter = self._waiters.pop(token, None)
             if waiter is not None:
-                waiter.timer.cancel()
-                waiter.on_answer(error(f"{waiter.subject}: {why}"))
+                asked, on_answer = waiter
+                on_answer(error(f"{asked}: {why}"))
 
-    def _give_up(self, token: str, timeout_s: float) -> None:
-        waiter = self._waiters.pop(token, None)
-        if waiter is not None:
-            waiter.on_answer(BusTimeout(f"{waiter.subject}: no answer within {timeout_s:g} s"))
+    def _give_up(self, timeout_s: float) -> None:
+        """End what is too late of the requests with this timeout, and come back for the next of them."""
+        ends = self._ends[timeout_s]
+        now = self._loop.time()
+        late: list[str] = []
+        while ends and (ends[0][0] <= now or ends[0][1] not in self._waiters):
+            late.append(ends.popleft()[1])
+        if ends:
+            self._loop.call_later(ends[0][0] - now, self._give_up, timeout_s)
+        else:
+            del self._ends[timeout_s]
+        for token in late:
+            waiter = self._waiters.pop(token, None)
+            if waiter is not None:
+                asked, on_answer = waiter
+                on_answer(BusTimeout(f"{asked}: no answer within {timeout_s:g} s"))

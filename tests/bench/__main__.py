@@ -1,6 +1,7 @@
 """The benchmark: `just bench`, or `just bench NAME ...` for some of its scenarios.
 
-`--share 0.05 --seconds 1 --rounds 1` tries it out in a moment; what such a run gives is shown, and not written down.
+`--share 0.05 --seconds 1 --rounds 1` tries it out in a moment, `--only starwake floor` leaves contestants out; what
+such a run gives is shown, and not written down.
 """
 
 import argparse
@@ -8,6 +9,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -22,10 +24,9 @@ from tests.bench.scenarios.registry import SCENARIOS
 console = Console(stderr=True)
 
 
-async def measure(chosen: Sequence[Scenario], scale: Scale) -> dict[str, Sequence[Result]]:
+async def measure(chosen: Sequence[Scenario], scale: Scale, *, written: bool) -> dict[str, Sequence[Result]]:
     """Run the scenarios one after the other, and show each as soon as it is done."""
     results: dict[str, Sequence[Result]] = {}
-    began, bystanders = time.monotonic(), Bystanders()
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -42,9 +43,10 @@ async def measure(chosen: Sequence[Scenario], scale: Scale) -> dict[str, Sequenc
                 if not console.is_terminal:
                     console.print(f"{time.strftime('%H:%M:%S')} {scenario.name}: {text}")
 
+            began, bystanders = time.monotonic(), Bystanders()
             results[scenario.name] = await scenarios.run(scenario, scale, tell)
             show.scenario(console, scenario, results[scenario.name])
-            if scale.share == 1:  # at once: what was measured survives an interruption
+            if written:  # at once: what was measured survives an interruption
                 run = {"took_s": round(time.monotonic() - began), "cores_busy_with_other_work": bystanders.cores()}
                 write.scenario(scenario.name, results[scenario.name], run)
             bar.advance(task)
@@ -54,7 +56,10 @@ async def measure(chosen: Sequence[Scenario], scale: Scale) -> dict[str, Sequenc
 def main() -> int:
     """Read the command line, measure, write down; 1 where a contestant failed."""
     parser = argparse.ArgumentParser(prog="just bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SCENARIOS)}")
+    slow = [name for name, scenario in SCENARIOS.items() if scenario.by_name]
+    names = f"of {', '.join(SCENARIOS)}; all but {', '.join(slow)} without"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=names)
+    parser.add_argument("--only", nargs="+", metavar="CONTESTANT", help="leave the others out")
     parser.add_argument("--share", type=float, default=1.0, help="of the full numbers of players, builds, rows")
     parser.add_argument("--seconds", type=float, default=3.0, help="that a steady load is measured")
     parser.add_argument("--rounds", type=int, default=3, help="at most, for each contestant")
@@ -63,9 +68,17 @@ def main() -> int:
     if unknown:
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}")
     scale = Scale(given.share, given.seconds, given.rounds)
-    chosen = [scenario for name, scenario in SCENARIOS.items() if not given.names or name in given.names]
-    results = asyncio.run(measure(chosen, scale))
-    if scale.share == 1:
+    chosen = [
+        replace(
+            scenario,
+            entries={name: each for name, each in scenario.entries.items() if not given.only or name in given.only},
+        )
+        for name, scenario in SCENARIOS.items()
+        if name in given.names or not (given.names or scenario.by_name)
+    ]
+    written = scale.share == 1 and not given.only
+    results = asyncio.run(measure(chosen, scale, written=written))
+    if written:
         console.print("written: tests/bench/results.json, tests/bench/plots/, README.md")
     failures = [failure for each in results.values() for result in each for failure in result.failures]
     return 1 if failures else 0

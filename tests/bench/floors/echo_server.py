@@ -50,7 +50,8 @@ async def main(port: int) -> None:
     def listener(_request: object) -> Echo:
         return Echo()
 
-    await _serve(listener, "127.0.0.1", port, backlog=8192)
+    # A buffer as small as the load client's: 10,000 of the usual 16 KiB would be what its memory is measured by.
+    await _serve(listener, "127.0.0.1", port, backlog=8192, read_buffer_init_size=2048)
     await asyncio.Event().wait()
 
 

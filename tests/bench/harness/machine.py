@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import resource
 import subprocess
 import time
@@ -72,4 +73,5 @@ def _program(name: str) -> str:
         done = subprocess.run([name, "--version"], capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return "not installed"
-    return done.stdout.strip().splitlines()[0]
+    found = re.search(r"\d+(\.\d+)+", done.stdout)
+    return found[0] if found else "unknown"

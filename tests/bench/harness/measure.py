@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
 from tests.bench.contestants.base import Running
-from tests.bench.harness.processes import CLIENT_CORE, end, load, pin
+from tests.bench.harness.processes import CLIENT_CORE, before_exec, end, load
 from tests.bench.harness.rounds import Figures
 
 MICROSECONDS = 1e6
@@ -88,12 +88,28 @@ async def _running(
         *(sys.executable, "-m", module, *words),
         env={**os.environ, **env},
         stdout=asyncio.subprocess.PIPE,
-        preexec_fn=lambda: pin(0, CLIENT_CORE),
+        preexec_fn=before_exec(CLIENT_CORE),
     )
     try:
         yield process
     finally:
         await end(process)
+
+
+async def received(running: Running, players: int, count: int, per_s: float, within_s: float = 60) -> Figures:
+    """Feed `count` pushes to `players` who listen; how late each came, and what connecting took of memory (`held_kb`).
+
+    The load client judges too: `missing` and `doubled`.
+    """
+    before = running.resident_bytes("web")
+    what = spec(running, "receive", players, within_s, expected=count)
+    async with load(what) as client:
+        await client.ready()
+        held = (running.resident_bytes("web") - before) / players / 1000
+        cpu = Cpu(running)
+        source = await pushes(running, str(what["prefix"]), count=count, per_s=per_s, players=players)
+        figures = flat(await client.figures())
+    return figures | source | cpu.per(figures["received"]) | {"held_kb": round(held, 2)}
 
 
 async def pushes(running: Running, prefix: str, *, count: int, per_s: float, players: int) -> Figures:

@@ -5,11 +5,13 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import psutil
+
+from libs.cli.embedded.process import die_with_parent
 
 SERVER_CORE = 0
 CLIENT_CORE = 1
@@ -52,6 +54,20 @@ def pin(pid: int, core: int | None) -> None:
         os.sched_setaffinity(pid, {core})
 
 
+def before_exec(core: int | None) -> Callable[[], None]:
+    """What a child does before it becomes a program: it binds itself to `core`, and to this process's life.
+
+    A benchmark that is killed leaves nothing behind that way.
+    """
+    tie = die_with_parent(signal.SIGKILL)
+
+    def hook() -> None:
+        tie()
+        pin(0, core)
+
+    return hook
+
+
 @contextmanager
 def pinned(core: int) -> Generator[None]:
     """Bind this process for the time of the block, so that what it starts meanwhile is bound for good."""
@@ -81,7 +97,7 @@ async def server(
             stdout=log,
             stderr=log,
             start_new_session=True,
-            preexec_fn=lambda: pin(0, core),
+            preexec_fn=before_exec(core),
         )
     try:
         yield Server(process, name)
@@ -113,11 +129,20 @@ class Load:
         Raises:
             RuntimeError: it ended before.
         """
+        await self.line(within_s)
+
+    async def line(self, within_s: float) -> None:
+        """Wait for the next line that it prints while it goes on.
+
+        Raises:
+            RuntimeError: it ended before.
+            TimeoutError: it said nothing in time.
+        """
         assert self.process.stdout is not None
         async with asyncio.timeout(within_s):
             line = await self.process.stdout.readline()
         if not line:
-            raise RuntimeError("the load client ended before its players were connected")
+            raise RuntimeError("the load client ended before it had done its work")
 
     async def figures(self, within_s: float = 600) -> dict[str, object]:
         """What it measured, after it has ended (its standard input is closed, which ends an idle one)."""
@@ -135,7 +160,7 @@ async def load(spec: Mapping[str, object], *, core: int | None = CLIENT_CORE) ->
         *(sys.executable, "-m", "tests.bench.load.client", json.dumps(spec)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        preexec_fn=lambda: pin(0, core),
+        preexec_fn=before_exec(core),
     )
     try:
         yield Load(process)

@@ -11,8 +11,8 @@ from tests.bench.harness.rounds import Figures, Measure, Progress, Result, inter
 from tests.bench.harness.scratch import folder_in, scratch
 
 Open = Callable[[Path], AbstractAsyncContextManager[Running]]
-CONTESTANT_SECONDS = 240.0
-"""One round of one contestant takes no longer, or counts as failed."""
+_ROUND_SECONDS = 150.0
+"""One round of one contestant takes no longer, or counts as failed, unless its scenario says more."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class Scenario:
         entries: who takes part.
         rounds: how often each is measured.
         fresh: whether each round starts its servers anew (memory, storms); else they are up for all rounds.
+        by_name: whether it takes so long that it runs only when it is asked for.
+        round_s: a bound on one round of one contestant, seconds.
     """
 
     name: str
@@ -61,6 +63,8 @@ class Scenario:
     entries: Mapping[str, Entry]
     rounds: int = 3
     fresh: bool = False
+    by_name: bool = False
+    round_s: float = _ROUND_SECONDS
 
 
 async def run(scenario: Scenario, scale: Scale, progress: Progress) -> Sequence[Result]:
@@ -68,7 +72,9 @@ async def run(scenario: Scenario, scale: Scale, progress: Progress) -> Sequence[
     rounds = min(scenario.rounds, scale.rounds)
     with scratch() as folder:
         if scenario.fresh:
-            measures = {name: _anew(name, entry, scale, folder) for name, entry in scenario.entries.items()}
+            measures = {
+                name: _anew(name, entry, scale, folder, scenario.round_s) for name, entry in scenario.entries.items()
+            }
             return await interleave(measures, rounds, progress)
         async with AsyncExitStack() as stack:
             failed: list[Result] = []
@@ -80,22 +86,22 @@ async def run(scenario: Scenario, scale: Scale, progress: Progress) -> Sequence[
                 except Exception as failure:  # noqa: BLE001 - whatever it is, it is written down and the others go on
                     failed.append(Result(name, failures=[f"{type(failure).__name__}: {failure}"]))
                     continue
-                measures[name] = _bound(entry, running, scale)
+                measures[name] = _bound(entry, running, scale, scenario.round_s)
             return [*await interleave(measures, rounds, progress), *failed]
 
 
-def _bound(entry: Entry, running: Running, scale: Scale) -> Measure:
+def _bound(entry: Entry, running: Running, scale: Scale, within_s: float) -> Measure:
     async def measure() -> Figures:
-        async with asyncio.timeout(CONTESTANT_SECONDS):
+        async with asyncio.timeout(within_s):
             return await entry.measure(running, scale)
 
     return measure
 
 
-def _anew(name: str, entry: Entry, scale: Scale, folder: Path) -> Measure:
+def _anew(name: str, entry: Entry, scale: Scale, folder: Path, within_s: float) -> Measure:
     async def measure() -> Figures:
         own = folder_in(folder, name)
-        async with asyncio.timeout(CONTESTANT_SECONDS), entry.open(own) as running:
+        async with asyncio.timeout(within_s), entry.open(own) as running:
             return await entry.measure(running, scale)
 
     return measure

@@ -36,9 +36,10 @@ async def storm(spec: "Spec") -> dict[str, object]:
 
 
 async def crowd(spec: "Spec") -> dict[str, object]:
-    """Connect everybody, be silent (memory is looked at), then take broadcasts until standard input closes.
+    """Connect everybody, be silent (memory is looked at), then take `broadcasts` until standard input closes.
 
-    How long a broadcast took counts from its `data.sent_s` to the last socket's frame.
+    Each that everybody has is a line on standard output. How long it took counts from its `data.sent_s` to the last
+    socket's frame.
     """
     heard: dict[float, tuple[int, float]] = {}
 
@@ -46,16 +47,20 @@ async def crowd(spec: "Spec") -> dict[str, object]:
         if frame.type != "push":
             return
         sent = float(json.loads(bytes(frame.data))["sent_s"])
-        heard[sent] = (heard.get(sent, (0, 0.0))[0] + 1, time.time() - sent)
+        count = heard.get(sent, (0, 0.0))[0] + 1
+        heard[sent] = (count, time.time() - sent)
+        if count == spec.players:
+            tell_ready()
 
     players = await connect_all(spec, on_frame)
     tell_ready()
     await asyncio.to_thread(sys.stdin.read)
-    took = [last for _, last in heard.values()]
+    took = [last for count, last in heard.values() if count >= spec.players]
+    expected = int(spec.options["broadcasts"]) * spec.players
     return {
         "broadcasts": len(heard),
         "to_all_s": summary(took),
-        "missing": sum(spec.players - count for count, _ in heard.values()),
+        "missing": expected - sum(count for count, _ in heard.values()),
         "lost": sum(player.closed for player in players),
     }
 

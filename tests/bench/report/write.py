@@ -22,7 +22,7 @@ def scenario(name: str, results: Sequence[Result], run: Mapping[str, object]) ->
     Args:
         name: of the scenario.
         results: of its contestants.
-        run: about the whole run so far: `took_s`, `cores_busy_with_other_work` on average.
+        run: how its measuring went: `took_s`, `cores_busy_with_other_work` on average.
     """
     written: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"scenarios": {}}
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -31,11 +31,11 @@ def scenario(name: str, results: Sequence[Result], run: Mapping[str, object]) ->
         "in the figures' names: us, ms, s, kb (1000 bytes), mb; per_s: a second; cpu_us: CPU microseconds of all "
         "servers for each piece of work, cpu_us_web of the process that holds the sockets; cpu_share: of one core"
     )
-    written["last_run"] = {"ended_at": now, **run}
     written["scenarios"][name] = {
         "title": SCENARIOS[name].title,
         "work": SCENARIOS[name].work,
         "measured_at": now,
+        **run,
         "contestants": {result.contestant: result.report() for result in results},
     }
     written["scenarios"] = {each: written["scenarios"][each] for each in SCENARIOS if each in written["scenarios"]}

@@ -2,8 +2,7 @@
 
 from tests.bench.contestants.base import Running
 from tests.bench.contestants.starwake import starwake
-from tests.bench.harness.measure import Cpu, flat, loaded, pushes, spec
-from tests.bench.harness.processes import load
+from tests.bench.harness.measure import loaded, received, spec
 from tests.bench.harness.rounds import Figures
 from tests.bench.harness.scenario import Entry, Scale, Scenario
 
@@ -24,20 +23,12 @@ async def growth(running: Running, scale: Scale) -> Figures:
 
 
 async def _connections(running: Running, scale: Scale, players: int) -> Figures:
-    before = running.resident_bytes("web")
     count = int(_PUSHES_PER_S * scale.seconds)
-    what = spec(running, "receive", players, scale.seconds + 20, expected=count)
-    async with load(what) as client:
-        await client.ready()
-        held = running.resident_bytes("web") - before
-        cpu = Cpu(running)
-        await pushes(running, str(what["prefix"]), count=count, per_s=_PUSHES_PER_S, players=players)
-        figures = flat(await client.figures())
-    used = cpu.per(figures["received"])
+    figures = await received(running, players, count, _PUSHES_PER_S, scale.seconds + 20)
     return {
-        f"push_gateway_cpu_us_by_connections_at_{players}": used["cpu_us_web"],
+        f"push_gateway_cpu_us_by_connections_at_{players}": figures["cpu_us_web"],
         f"push_p99_ms_by_connections_at_{players}": figures["delay_ms_p99"],
-        f"further_kb_by_connections_at_{players}": round(held / players / 1000, 2),
+        f"further_kb_by_connections_at_{players}": figures["held_kb"],
     }
 
 

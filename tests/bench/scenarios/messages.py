@@ -5,8 +5,7 @@ import asyncio
 from tests.bench.contestants import floors, peers
 from tests.bench.contestants.base import Running
 from tests.bench.contestants.starwake import starwake, starwake_echo
-from tests.bench.harness.measure import Cpu, flat, loaded, program, pushes, spec
-from tests.bench.harness.processes import load
+from tests.bench.harness.measure import Cpu, loaded, program, received, spec
 from tests.bench.harness.rounds import Figures
 from tests.bench.harness.scenario import Entry, Scale, Scenario
 
@@ -15,6 +14,7 @@ _PUSHED_PLAYERS = 500
 _PUSHES_PER_S = 500
 _BURST = 6_000
 _UNPACED = 1e6
+_SETTLE_S = 0.5
 
 
 async def echo(running: Running, scale: Scale) -> Figures:
@@ -28,57 +28,40 @@ async def command(running: Running, scale: Scale) -> Figures:
     return await loaded(running, what, "answered")
 
 
-async def bare_requests(running: Running, scale: Scale) -> Figures:
-    """nats-py requests to nats-py, as many in flight."""
-    cpu = Cpu(running)
-    words = ("ask", "bare", str(scale.seconds), str(_PLAYERS))
-    env = {"BENCH_NATS_URL": running.addresses["nats"]}
-    figures = await program("tests.bench.floors.ask_nats", *words, env=env)
-    return figures | cpu.per(figures["answered"])
-
-
 async def push(running: Running, scale: Scale) -> Figures:
     """Pushes at a steady rate to players in turn, from a process beside the servers."""
     players, count = scale.count(_PUSHED_PLAYERS), int(_PUSHES_PER_S * scale.seconds)
-    what = spec(running, "receive", players, scale.seconds + 20, expected=count)
-    async with load(what) as client:
-        await client.ready()
-        cpu = Cpu(running)
-        source = await pushes(running, str(what["prefix"]), count=count, per_s=_PUSHES_PER_S, players=players)
-        figures = flat(await client.figures())
-    return figures | source | cpu.per(figures["received"])
+    return await received(running, players, count, _PUSHES_PER_S, scale.seconds + 20)
 
 
 async def burst(running: Running, scale: Scale) -> Figures:
     """As many pushes as the source and the servers can, 64 of them under way."""
-    players, count = scale.count(_PUSHED_PLAYERS), scale.count(_BURST, 500)
-    what = spec(running, "receive", players, 60, expected=count)
-    async with load(what) as client:
-        await client.ready()
-        cpu = Cpu(running)
-        source = await pushes(running, str(what["prefix"]), count=count, per_s=_UNPACED, players=players)
-        figures = flat(await client.figures())
-    used = cpu.per(figures["received"])
-    return figures | source | used | {"per_s": round(figures["received"] / figures["spread_s"], 1)}
+    figures = await received(running, scale.count(_PUSHED_PLAYERS), scale.count(_BURST, 500), _UNPACED)
+    return figures | {"per_s": round(figures["received"] / figures["spread_s"], 1)}
 
 
-async def bare_burst(running: Running, scale: Scale) -> Figures:
-    """nats-py publishing to nats-py as fast as it can."""
-    cpu, count = Cpu(running), scale.count(_BURST, 500)
-    words = ("tell", "bare", str(count / _UNPACED), str(_UNPACED))
-    env = {"BENCH_NATS_URL": running.addresses["nats"]}
-    figures = await program("tests.bench.floors.ask_nats", *words, env=env)
-    await asyncio.sleep(1)  # the one who takes them may be behind
-    return figures | cpu.per(figures["received"])
+async def bare_requests(running: Running, scale: Scale) -> Figures:
+    """nats-py requests to nats-py, as many in flight."""
+    return await _bare(running, "ask", scale.seconds, _PLAYERS, "answered")
 
 
 async def bare_pushes(running: Running, scale: Scale) -> Figures:
     """nats-py publishing to nats-py at the same rate."""
+    return await _bare(running, "tell", scale.seconds, _PUSHES_PER_S, "received")
+
+
+async def bare_burst(running: Running, scale: Scale) -> Figures:
+    """nats-py publishing to nats-py as fast as it can."""
+    return await _bare(running, "tell", scale.count(_BURST, 500) / _UNPACED, _UNPACED, "received")
+
+
+async def _bare(running: Running, role: str, seconds: float, number: float, per: str) -> Figures:
+    """What bare NATS does on nats-py; `number` requests in flight, or messages a second."""
     cpu = Cpu(running)
-    words = ("tell", "bare", str(scale.seconds), str(_PUSHES_PER_S))
     env = {"BENCH_NATS_URL": running.addresses["nats"]}
-    figures = await program("tests.bench.floors.ask_nats", *words, env=env)
-    return figures | cpu.per(figures["received"])
+    figures = await program("tests.bench.floors.ask_nats", role, "bare", str(seconds), str(number), env=env)
+    await asyncio.sleep(_SETTLE_S)  # the one who takes them may be behind
+    return figures | cpu.per(figures[per])
 
 
 ECHO = Scenario(

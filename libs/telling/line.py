@@ -25,12 +25,13 @@ class Waiter(Protocol):
 class Job:
     """A row on its way to being told."""
 
-    __slots__ = ("at", "handed_out", "row", "waiters")
+    __slots__ = ("at", "handed_out", "late", "row", "waiters")
 
     def __init__(self, row: OutboxRow) -> None:
         self.row = row
         self.at = row.tell_at.timestamp()
         self.handed_out = False
+        self.late = False
         self.waiters: list[Waiter] = []
 
     def settle(self, *, told: bool) -> None:
@@ -75,13 +76,16 @@ class Line:
             return 0.0
         return self._heap[0][0] if self._heap else None
 
-    def take(self, now: float, limit: int, *, late: bool = True) -> list[Job]:
-        """Up to `limit` rows whose time has come, of the backlog only where nothing else is due, and only with `late`.
+    def take(self, now: float, limit: int, *, late_limit: int | None = None) -> list[Job]:
+        """Up to `limit` rows whose time has come, or, where only backlog waits, up to `late_limit` of that.
 
         Each is to be answered by `told` or `fail`.
         """
         self._ripen(now)
-        queue = self._fresh or (self._late if late else self._fresh)
+        queue = self._fresh
+        if not queue:
+            queue = self._late
+            limit = limit if late_limit is None else late_limit
         taken: list[Job] = []
         while queue and len(taken) < limit:
             job = queue.popleft()
@@ -121,7 +125,8 @@ class Line:
     def _ripen(self, now: float) -> None:
         while self._heap and self._heap[0][0] <= now:
             job = heapq.heappop(self._heap)[2]
-            (self._late if job.at < now - LATE_AFTER_S else self._fresh).append(job)
+            job.late = job.at < now - LATE_AFTER_S
+            (self._late if job.late else self._fresh).append(job)
 
     def _enqueue(self, job: Job) -> None:
         row = job.row

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from libs.bus import feed
@@ -33,7 +34,8 @@ LINE_LIMIT = 20_000
 _AT_ONCE = 128
 _IN_FLIGHT = 512
 _PUBLISHING_AT_ONCE = 8
-_LATE_AT_ONCE = 4
+_LATE_AT_ONCE = 2
+_LATE_BATCH = 64
 _DELETE_AT_ONCE = 1_000
 _DELETE_LINGER_S = 0.03
 _SURELY_REMEMBERED_S = DUPLICATE_WINDOW_S * 0.8
@@ -80,6 +82,7 @@ class Teller:
         self._open.set()
         self._idle = asyncio.Event()
         self._publishing: set[asyncio.Task[None]] = set()
+        self._publishing_late = 0
         self._told: list[Job] = []
         self._told_there = asyncio.Event()
         self._seq = 0
@@ -139,7 +142,8 @@ class Teller:
             while True:
                 await self._until_due()
                 await self._open.wait()
-                jobs = self._line.take(self._clock.now(), _AT_ONCE, late=self._room_for_late)
+                late_limit = _LATE_BATCH if self._room_for_late else 0
+                jobs = self._line.take(self._clock.now(), _AT_ONCE, late_limit=late_limit)
                 if jobs:
                     self._start(jobs)
                 while len(self._publishing) >= _PUBLISHING_AT_ONCE:
@@ -171,16 +175,19 @@ class Teller:
 
     @property
     def _room_for_late(self) -> bool:
-        """A backlog's publishes are few at a time, so that what is due just now never waits behind many."""
-        return len(self._publishing) < _LATE_AT_ONCE
+        """A backlog's publishes are few at a time: what is due just now waits behind those that the server has."""
+        return self._publishing_late < _LATE_AT_ONCE
 
     def _start(self, jobs: list[Job]) -> None:
+        late = jobs[0].late
         task = asyncio.create_task(self._publish(jobs), name="teller-publish")
         self._publishing.add(task)
-        task.add_done_callback(self._ended)
+        self._publishing_late += late
+        task.add_done_callback(partial(self._ended, late=late))
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[None], *, late: bool) -> None:
         self._publishing.discard(task)
+        self._publishing_late -= late
         self._wake.set()
         self._idle.set()
 

@@ -1,6 +1,7 @@
 """The scheduler's composition root: settings -> connections -> parts -> what runs -> an orderly end."""
 
 import asyncio
+import gc
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -20,6 +21,8 @@ log = get_logger("scheduler")
 
 _CONNECT_SECONDS = 10.0
 _DRAIN_SECONDS = 1.0
+_GC_THRESHOLDS = (5_000, 10, 20)
+"""Rarer than the default's (700, 10, 10). A collection holds up whatever is due meanwhile."""
 _Result = TypeVar("_Result")
 
 
@@ -60,6 +63,10 @@ async def serve(runtime: Runtime, settings: SchedulerSettings) -> None:
 
 async def _serve(runtime: Runtime, parts: Parts, settings: SchedulerSettings) -> None:
     loops = Loops(parts, settings, runtime.health)
+    # What is there by now lives as long as the process. Before the backlog: going through it took 60 ms each time.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
     if await _unless_stopping(runtime, _first_look(parts, loops)) is None:
         return
     # The end has an order: first nothing new is taken, then what is under way ends, then what it needed.
@@ -87,10 +94,15 @@ async def _first_look(parts: Parts, loops: Loops) -> bool:
 
 
 async def _boot(runtime: Runtime, parts: Parts, loops: Loops) -> None:
-    await boot.catch_up(parts, loops)
-    if not runtime.stopping.is_set():
-        runtime.health.set_ready(True)
-        log.info("scheduler.ready")
+    catching_up = asyncio.create_task(boot.catch_up(parts, loops), name="catch-up")
+    try:
+        await asyncio.wait((catching_up,), timeout=boot.PATIENCE_S)
+        if not runtime.stopping.is_set():
+            runtime.health.set_ready(True)
+            log.info("scheduler.ready")
+        await catching_up
+    finally:
+        await _cancel([catching_up])
 
 
 async def _connected(settings: SchedulerSettings) -> Bus:

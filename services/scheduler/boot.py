@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import TypeVar
 
 from libs.bus.errors import BusError, StreamRefused
@@ -17,7 +16,7 @@ from services.scheduler.parts import Parts
 log = get_logger("boot")
 
 _RETRY_S = 0.25
-_PATIENCE_S = 8.0
+PATIENCE_S = 8.0
 """How long a backlog keeps the scheduler from being ready: a big one is worked off while serving."""
 _Result = TypeVar("_Result")
 
@@ -56,10 +55,8 @@ async def first_look(parts: Parts, loops: Loops) -> None:
 
 async def catch_up(parts: Parts, loops: Loops) -> None:
     """Complete what came due while nobody was there, and tell what was not told; then ask for the long comparison."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_PATIENCE_S):
-            await _until_it_works(lambda: parts.sweep.drain_overdue(0.0))
-            await _until_it_works(lambda: parts.sweep.tell_untold(0.0))
+    await _until_it_works(lambda: parts.sweep.drain_overdue(0.0))
+    await _until_it_works(lambda: parts.sweep.tell_untold(0.0))
     loops.want_reconcile()
 
 

@@ -93,11 +93,12 @@ class Hold(Generic[Row, Message]):
         message: Message | None = None,
         *,
         now: float = float("-inf"),
+        prompt: bool = False,
     ) -> Added:
         """Hold a row until its time; an alarm for a row that is held already joins it.
 
         A row that is long overdue at `now`, when it comes in, is backlog; one that was in time stays fresh work,
-        however busy it gets.
+        however busy it gets. With `prompt` its turn comes as early as if an alarm had brought it.
         """
         if key in self._held:
             if message is not None:
@@ -108,11 +109,10 @@ class Hold(Generic[Row, Message]):
         held: Held[Row, Message] = Held(key, player, due, row)
         held.late = due < now - LATE_AFTER_S
         self._held[key] = held
-        if message is None:
-            self._push(held, due - self._sweep_ahead_s)
-        else:
+        if message is not None:
             held.messages.append(message)
-            self._push(held, due - self._ahead_s)
+        early = prompt or message is not None
+        self._push(held, due - (self._ahead_s if early else self._sweep_ahead_s))
         return Added.HELD
 
     def join(self, key: AlarmKey, message: Message) -> bool:

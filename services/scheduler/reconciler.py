@@ -23,7 +23,8 @@ from services.scheduler.rows import Row, alarm_of
 log = get_logger("reconcile")
 
 Kind = Literal["build", "event"]
-PAGE = 10_000
+PAGE = 2_000
+"""Rows compared in one go. More of them hold up what is due meanwhile by more than a few milliseconds."""
 _ARM_AT_ONCE = 2_000
 SAMPLES = 20
 

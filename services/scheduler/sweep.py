@@ -28,6 +28,11 @@ SOON_EVERY_S = 0.25
 SOON_S = 0.4
 """How far ahead it looks: its own interval, what its work takes, and how long before its time a row is completed.
 An alarm has come by then (it fires 244 ms before due at the latest), so that hardly a row is read twice."""
+_SOON_IN_BACKLOG_S = 1.5
+"""How far ahead it looks while a backlog is worked off: then all takes longer, and no alarm comes in time, since it
+waits behind those of the backlog."""
+_AFTER_BACKLOG_S = 10.0
+"""How long after that the alarms of the backlog may still have to be acknowledged."""
 LATE_S = 2.0
 """What is overdue by more goes as backlog, straight from table to table, without a place in the hold."""
 _OVERLAP_S = 1.0
@@ -61,6 +66,7 @@ class Sweep:
         self._batch_size = batch_size
         self._telling: set[asyncio.Task[object]] = set()
         self._draining = False
+        self._drained_at = float("-inf")
 
     async def bring_soon(self) -> int:
         """Put rows into the hold that are due within a moment and that no alarm has brought; how many.
@@ -70,7 +76,7 @@ class Sweep:
         """
         now = self._clock.now()
         start = DueKey(NIL_ID, 0, _moment(now - LATE_S - _OVERLAP_S))
-        until = _moment(now + SOON_S)
+        until = _moment(now + (_SOON_IN_BACKLOG_S if self._in_backlog(now) else SOON_S))
         return await self._bring_builds(start, until) + await self._bring_events(start, until)
 
     async def drain_overdue(self, since_s: float = LATE_S) -> int:
@@ -95,6 +101,9 @@ class Sweep:
         """Whether a backlog is being worked off."""
         return self._draining
 
+    def _in_backlog(self, now: float) -> bool:
+        return now < self._drained_at + _AFTER_BACKLOG_S
+
     async def _drain_overdue(self, since_s: float) -> int:
         total = 0
         turns = Turns(self._batch_size)
@@ -103,6 +112,8 @@ class Sweep:
             before = _moment(self._clock.now() - since_s)
             outcome = await self._completer.complete_overdue(before, turns.without, self._batch_size)
             total += len(outcome.completed)
+            if outcome.completed:
+                self._drained_at = self._clock.now()
             more = turns.next(outcome.players, events=len(outcome.completed) - sum(outcome.players.values()))
             task = asyncio.create_task(self._completer.tell(outcome), name="sweep-tell")
             self._telling.add(task)
@@ -180,8 +191,10 @@ class Sweep:
         hold = self._keeper.hold
         held = 0
         now = self._clock.now()
+        prompt = self._in_backlog(now)
         for row in rows:
-            held += hold.add(key_of(row), row.player, row.due_at.timestamp(), row, now=now) is Added.HELD
+            added = hold.add(key_of(row), row.player, row.due_at.timestamp(), row, now=now, prompt=prompt)
+            held += added is Added.HELD
         if held:
             self._keeper.wake()
         return held

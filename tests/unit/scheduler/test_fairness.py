@@ -61,3 +61,10 @@ def test_what_was_completed_a_while_ago_is_forgotten_oldest_first() -> None:
     for name in ("a", "b", "b", "c"):
         recent.add(key(name))
     assert [key(name) in recent for name in "abc"] == [False, True, True]
+
+
+def test_only_the_revision_that_was_completed_is_remembered() -> None:
+    recent = Recent()
+    recent.add(key("a", 2))
+    assert key("a", 2) in recent
+    assert key("a", 1) not in recent, "that one is somebody else's question, to be answered by the table"

@@ -38,6 +38,13 @@ def test_what_only_the_sweep_brought_is_handed_out_later_than_what_an_alarm_brou
     assert len(held.take(9.975, 10)) == 1
 
 
+def test_what_the_sweep_brought_in_the_place_of_a_late_alarm_is_handed_out_as_early_as_with_it() -> None:
+    held = hold()
+    held.add(key("a"), "ada", 10.0, "row", prompt=True)
+    assert held.next_at() == 9.9
+    assert len(held.take(9.9, 10)) == 1
+
+
 def test_an_alarm_that_comes_after_the_sweep_joins_the_row_and_brings_its_time_forward() -> None:
     held = hold()
     assert held.add(key("a"), "ada", 10.0, "row") is Added.HELD

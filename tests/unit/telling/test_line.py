@@ -93,10 +93,15 @@ def test_what_is_due_just_now_goes_before_a_backlog() -> None:
         line.add(row(number, f"old{number}", at=1.0))
     line.add(row(99, "new", at=3600.0))
     assert [job.row.id for job in line.take(3600.0, 5)] == [99]
-    assert line.take(3600.0, 5, late=False) == []
+    assert line.take(3600.0, 5, late_limit=0) == []
     assert line.next_at(late=False) is None
     assert line.next_at() == 0.0
-    assert [job.row.id for job in line.take(3600.0, 5)] == [0, 1, 2, 3, 4]
+    backlog = line.take(3600.0, 5, late_limit=3)
+    assert [job.row.id for job in backlog] == [0, 1, 2], (
+        "fewer at a time, so that what comes due meanwhile soon follows"
+    )
+    assert all(job.late for job in backlog)
+    assert [job.row.id for job in line.take(3600.0, 2)] == [3, 4]
 
 
 def test_giving_up_leaves_only_what_is_handed_out() -> None:

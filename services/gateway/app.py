@@ -21,7 +21,7 @@ from services.gateway.forwarding import Forwarder
 from services.gateway.hub import Hub
 from services.gateway.keys import KeySource, SharedSecret, key_set_from_file, key_set_from_url
 from services.gateway.pages import make_pages
-from services.gateway.players_port import Door, PlayersHttp, PlayersServer, listen
+from services.gateway.players_port import BACKLOG, Door, PlayersHttp, PlayersServer, listen, several_times
 from services.gateway.session import Surroundings
 from services.gateway.settings import GatewaySettings
 from services.gateway.tasks import Tasks
@@ -83,7 +83,7 @@ async def serve(runtime: Runtime, settings: GatewaySettings) -> None:
     metrics.UNAUTHENTICATED.set_function(lambda: hub.unauthenticated)
     metrics.OUTBOX_BYTES.set_function(lambda: hub.waiting_bytes)
     runtime.health.add_check("feeds", hub.not_ready)
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    serving = asyncio.create_task(server.serve(sockets=several_times(listening)))
     runtime.health.set_ready(True)
     gc.collect()
     gc.freeze()
@@ -123,6 +123,7 @@ def make_server(door: Door, settings: GatewaySettings) -> PlayersServer:
         lifespan="off",
         log_config=None,
         access_log=False,
+        backlog=BACKLOG,
         server_header=False,
         proxy_headers=False,
         limit_concurrency=settings.max_unauthenticated,

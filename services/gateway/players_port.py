@@ -26,7 +26,10 @@ from services.gateway.websocket import WebSocket
 _MAX_REQUEST_BYTES: Final = 131_072
 _USER_TIMEOUT_MS: Final = 30_000
 """TCP gives a peer up that acknowledges nothing for so long (RFC 5482); application pings take longer to tell."""
-_BACKLOG: Final = 4096
+BACKLOG: Final = 65_535
+"""Connections that wait to be accepted; the kernel bounds it further (`net.core.somaxconn`, 4096 by default)."""
+
+_ACCEPTED_AT_ONCE: Final = 16
 
 
 class Door:
@@ -228,9 +231,18 @@ def listen(host: str, port: int, *, send_buffer_bytes: int) -> socket.socket:
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
         listening.bind((host, port))
-        listening.listen(_BACKLOG)
+        listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
         raise StartError(f"STARWAKE_PORT: {host}:{port} cannot be used: {error.strerror or error}") from error
     listening.setblocking(False)
     return listening
+
+
+def several_times(listening: socket.socket) -> list[socket.socket]:
+    """The same socket under several descriptors, so that the event loop accepts as many connections in one turn.
+
+    Of each descriptor libuv accepts one connection a turn (its pull request 3696), and while thousands connect a turn
+    takes long: the backlog would overflow. Who is dropped there tries again one second later, then three (RFC 6298).
+    """
+    return [listening, *(listening.dup() for _ in range(_ACCEPTED_AT_ONCE - 1))]

@@ -31,6 +31,7 @@ class Bus:
 
     def __init__(self, options: BusOptions) -> None:
         self._options = options
+        self._max_waiting_bytes = options.max_waiting_bytes
         self._troubles = Troubles(self._denied)
         self._client = WireClient(on_loss=self._lost, on_server_error=self._troubles.from_server)
         self._replies = Replies(options.inbox_prefix)
@@ -142,10 +143,11 @@ class Bus:
             ValueError: not a subject, or not a header.
         """
         client = self._client
-        if not client.ready:
+        waiting = client.waiting_bytes
+        if waiting is None:
             raise BusUnavailable(f"not connected to NATS: {self._troubles.last or 'closed'}")
-        if client.waiting_bytes > self._options.max_waiting_bytes:
-            raise BusUnavailable(f"{client.waiting_bytes} bytes wait for the NATS server already")
+        if waiting > self._max_waiting_bytes:
+            raise BusUnavailable(f"{waiting} bytes wait for the NATS server already")
         if not subject or _UNSAFE.search(subject):
             raise ValueError(f"not a subject: {subject!r}")
         address = f"{subject} {reply} " if reply else f"{subject} "

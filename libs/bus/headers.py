@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 _VERSION = b"NATS/1.0"
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
@@ -16,11 +17,17 @@ def encode_headers(headers: Mapping[str, str]) -> bytes:
     """
     lines = ["NATS/1.0"]
     for name, value in headers.items():
-        if not _NAME.match(name) or _LINE_BREAK.search(value):
+        # What is printable has no line breaks, and that is cheaper to see.
+        if not _is_name(name) or not (value.isprintable() or _LINE_BREAK.search(value) is None):
             raise ValueError(f"not a header: {name!r}: {value!r}")
         lines.append(f"{name}: {value}")
     lines.append("\r\n")
     return "\r\n".join(lines).encode()
+
+
+@lru_cache(maxsize=256)
+def _is_name(text: str) -> bool:
+    return _NAME.match(text) is not None
 
 
 def status_of(raw: bytes) -> int:

@@ -112,9 +112,10 @@ class WireClient(Client):
         return str(self._server_info.get("version", ""))
 
     @property
-    def waiting_bytes(self) -> int:
-        """Bytes that the kernel has not taken yet."""
-        return self._out_bytes + (0 if self._below is None else self._below.get_write_buffer_size())
+    def waiting_bytes(self) -> int | None:
+        """Bytes that the kernel has not taken yet; None where nothing can be sent now."""
+        below = self._below
+        return None if below is None or below.is_closing() else self._out_bytes + below.get_write_buffer_size()
 
     def add_subscription(self, subject: str, queue: str, handler: Handler) -> WireSubscription:
         """Register a subscription; it is sent now, or replayed as soon as there is a connection."""

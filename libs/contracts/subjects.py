@@ -5,6 +5,7 @@ injective and its image contains no `.`, `*`, `>` or white space, so no id can r
 """
 
 import re
+from functools import lru_cache
 from typing import Literal, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -60,6 +61,8 @@ def decode_player(token: str) -> PlayerId:
     Raises:
         ValueError: no player has this token.
     """
+    if _PLAIN.match(token):
+        return PlayerId(token)
     if not _TOKEN.match(token):
         raise ValueError(f"not a player token: {token!r}")
     player = PlayerId(unquote_to_bytes(token).decode())
@@ -70,7 +73,13 @@ def decode_player(token: str) -> PlayerId:
 
 def is_name(text: str) -> bool:
     """Whether `text` may name a command or an event: dotted lower-case words, at most 64 characters."""
-    return len(text) <= MAX_NAME_CHARACTERS and _NAME.match(text) is not None
+    return len(text) <= MAX_NAME_CHARACTERS and _is_dotted(text)
+
+
+# The few names that there are come with every frame, several times each; what else clients make up falls out again.
+@lru_cache(maxsize=1024)
+def _is_dotted(text: str) -> bool:
+    return _NAME.match(text) is not None
 
 
 def command(player: PlayerId, name: str) -> str:

@@ -26,6 +26,10 @@ GRANT SELECT, INSERT, UPDATE ON build TO starwake_command, starwake_scheduler;
 GRANT SELECT, INSERT ON inbox TO starwake_command;
 GRANT SELECT, DELETE, UPDATE (created_at) ON inbox TO starwake_scheduler;
 
+-- Refusals are counted by the command service and forgotten by the scheduler.
+GRANT SELECT, INSERT, UPDATE ON refusal TO starwake_command;
+GRANT SELECT, DELETE, UPDATE (refused_at) ON refusal TO starwake_scheduler;
+
 -- Both tell, and remove what is told. The id is generated always: nobody can set it.
 GRANT SELECT, INSERT, DELETE, UPDATE (id) ON outbox TO starwake_command, starwake_scheduler;
 GRANT SELECT, INSERT, UPDATE ON feed_mark TO starwake_command, starwake_scheduler;

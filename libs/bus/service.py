@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -12,7 +12,6 @@ from nats.nuid import NUID
 
 from libs.bus.connection import Bus, Subscription
 from libs.bus.errors import BusError, BusUnavailable
-from libs.bus.headers import encode_headers
 from libs.bus.message import Message
 from libs.bus.metrics import ERRORS
 
@@ -78,13 +77,16 @@ class Request(Message):
         self._begun_ns = time.monotonic_ns()
         self.answered = False
 
-    def respond(self, body: bytes, error: tuple[str, str] | None = None) -> None:
+    def respond(
+        self, body: bytes, error: tuple[str, str] | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
         """Answer with `body`; best effort, the one who asks tries again.
 
         Args:
             body: the answer.
             error: a code and a text that go into the headers `Nats-Service-Error-Code` and `Nats-Service-Error`, and
                 into the statistics.
+            headers: further ones.
         """
         if self.answered:
             return
@@ -95,7 +97,7 @@ class Request(Message):
         if error is not None:
             stats.errors += 1
             stats.last_error = f"{error[0]}:{error[1]}"
-        self._service.answer(self.reply, body, error)
+        self._service.answer(self.reply, body, error, headers)
 
 
 class Service:
@@ -184,14 +186,17 @@ class Service:
             return False
         return True
 
-    def answer(self, reply: str, body: bytes, error: tuple[str, str] | None) -> None:
+    def answer(
+        self, reply: str, body: bytes, error: tuple[str, str] | None, headers: Mapping[str, str] | None = None
+    ) -> None:
         """Send an answer (`Request.respond` calls this)."""
         self._in_flight -= 1
         if not self._in_flight:
             self._idle.set()
         if not reply:
             return
-        headers = None if error is None else _error_headers(*error)
+        if error is not None:
+            headers = {**_error_headers(*error), **(headers or {})}
         try:
             self._bus.publish(reply, body, headers=headers)
         except (BusError, ValueError) as failure:  # a stranger's inbox may be no subject
@@ -242,6 +247,5 @@ class Service:
         return _encode(stats | self._identity)
 
 
-def _error_headers(code: str, text: str) -> bytes:
-    one_line = " ".join(text.split())
-    return encode_headers({"Nats-Service-Error": one_line, "Nats-Service-Error-Code": code})
+def _error_headers(code: str, text: str) -> dict[str, str]:
+    return {"Nats-Service-Error": " ".join(text.split()), "Nats-Service-Error-Code": code}

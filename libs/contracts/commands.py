@@ -3,9 +3,17 @@
 A game's own commands declare theirs beside their handler in the command service.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
+
+REFUSALS_HEADER: Final = "Starwake-Refusals"
+"""NATS header of an order: how often it was refused as far as its sender knows, 0 where it is missing.
+
+An order whose sender does not know of all refusals is not judged: it may have been on its way for long, and its player
+told since that it was refused. It is answered `unavailable` with the count in this header. A gateway whose player still
+waits then sends it once more with that count; whoever has given up does not, and nothing happens.
+"""
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Uuid = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]

@@ -53,6 +53,11 @@ async def forget_inbox(connection: Connection, older_than: timedelta, limit: int
     return cast("int", await connection.fetchval(SQL.forget_inbox, older_than, limit))
 
 
+async def forget_refusals(connection: Connection, older_than: timedelta, limit: int) -> int:
+    """Delete a page of refusals that are older; how many it were."""
+    return cast("int", await connection.fetchval(SQL.forget_refusals, older_than, limit))
+
+
 async def forget_events(connection: Connection, older_than: timedelta, limit: int) -> int:
     """Delete a page of world events that ended that long ago; how many it were."""
     return cast("int", await connection.fetchval(SQL.forget_events, older_than, limit))

@@ -3,7 +3,7 @@
 The rules stand between `load_batch` and `write_batch`, and see neither.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
@@ -70,11 +70,15 @@ class PlayerRows:
 
 @dataclass(slots=True)
 class Loaded:
-    """What a batch needs to know: the database's time (whole milliseconds), the inbox's memory, the players' rows."""
+    """What a batch needs to know: the database's time (whole milliseconds), the inbox's memory, the players' rows.
+
+    `refusals`: how often each order was refused before, where it was.
+    """
 
     now: datetime
     remembered: dict[tuple[PlayerId, CommandId], Remembered]
     players: dict[PlayerId, PlayerRows]
+    refusals: dict[tuple[PlayerId, CommandId], int] = field(default_factory=dict[tuple[PlayerId, CommandId], int])
 
 
 class Told(NamedTuple):
@@ -108,11 +112,13 @@ class Writes:
     outbox: list[Told] = field(default_factory=list[Told])
     queued: dict[str, QueuedOrder] = field(default_factory=dict[str, QueuedOrder])
     unqueued: list[str] = field(default_factory=list[str])
+    refusals: dict[tuple[PlayerId, CommandId], int] = field(default_factory=dict[tuple[PlayerId, CommandId], int])
+    """How often each order that is refused now has been refused with that."""
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is to be written."""
-        return not self.inbox
+        return not self.inbox and not self.refusals
 
 
 def player_lock(player: str) -> int:
@@ -136,12 +142,14 @@ async def load_batch(connection: Connection, asks: Sequence[Ask], *, count_up_to
         count_up_to,
     )
     loaded = Loaded(rows[0][0], {}, {})
-    for ask, (_, command, fingerprint, outcome, kind, free_at, builds) in zip(asks, rows, strict=True):
+    for ask, (_, command, fingerprint, outcome, refused, kind, free_at, builds) in zip(asks, rows, strict=True):
         player = loaded.players.get(ask.player)
         if player is None:
             player = loaded.players[ask.player] = PlayerRows(builds)
         if command is not None:
             loaded.remembered[ask.player, ask.command_id] = Remembered(command, fingerprint, outcome.encode())
+        elif refused is not None:
+            loaded.refusals[ask.player, ask.command_id] = refused
         if ask.site is not None and kind is not None:
             player.busy[ask.site] = Busy(kind, free_at)
     for build in locked:
@@ -159,6 +167,8 @@ async def write_batch(connection: Connection, writes: Writes) -> list[int]:
     Raises:
         StoreConflict: a row is not as it was when it was read, or the site was taken: judge the batch again.
     """
+    if writes.refusals:
+        await _count_refusals(connection, writes.refusals)
     if writes.unqueued:
         # What was queued and withdrawn in this very batch has no row yet.
         ids = [order for order in writes.unqueued if writes.queued.pop(order, None) is None]
@@ -167,6 +177,8 @@ async def write_batch(connection: Connection, writes: Writes) -> list[int]:
     if writes.changed:
         # Before the INSERT, in a statement of its own: a site that is freed here may be built on by a later order.
         await _change(connection, writes)
+    if not writes.inbox:
+        return []
     ids = await _insert(connection, writes)
     if writes.queued:
         await _enqueue(connection, list(writes.queued.values()))
@@ -198,6 +210,15 @@ async def _load_queues(connection: Connection, asks: Sequence[Ask], loaded: Load
     for row in await connection.fetch(_SQL.load_queues, players):
         order = queued_from_row(row)
         loaded.players[order.player].queues.setdefault(order.site, []).append(order)
+
+
+async def _count_refusals(connection: Connection, refusals: Mapping[tuple[PlayerId, CommandId], int]) -> None:
+    await connection.execute(
+        _SQL.count_refusals,
+        [player for player, _ in refusals],
+        [command_id for _, command_id in refusals],
+        list(refusals.values()),
+    )
 
 
 async def _change(connection: Connection, writes: Writes) -> None:

@@ -103,6 +103,24 @@ class InboxTable(_Table, table=True):
     )
 
 
+class RefusalTable(_Table, table=True):
+    """How often a command id was refused, kept as long as the inbox remembers what was carried out.
+
+    A refusal is not an outcome: the same id may be tried again. But whoever tries has to know of all refusals before,
+    so that an earlier attempt, late on its way, is not carried out after its player was told that it was refused.
+    """
+
+    __tablename__: ClassVar[str] = "refusal"  # pyright: ignore[reportIncompatibleUnannotatedOverride, reportIncompatibleVariableOverride]
+    __table_args__ = (CheckConstraint("times >= 1", name="times"), Index("refusal_refused", "refused_at"))
+
+    player: str = Field(sa_column=Column(Text, primary_key=True))
+    command_id: str = Field(sa_column=Column(Text, primary_key=True))
+    times: int = Field(sa_column=Column(Integer, nullable=False))
+    refused_at: datetime = Field(
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=func.now()),
+    )
+
+
 class OutboxTable(_Table, table=True):
     """What somebody has yet to be told; deleted once the stream holds it.
 

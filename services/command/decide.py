@@ -1,10 +1,11 @@
 """PURE: judges a batch of requests by what was loaded for it, one after the other."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from libs.contracts.alarms import Alarm, build_alarm
 from libs.contracts.builds import BuildState
+from libs.contracts.commands import REFUSALS_HEADER
 from libs.contracts.events import BUILD_QUEUED, BUILD_UNQUEUED, Notification, build_event, encode_body
 from libs.contracts.frames import error_body, result_body
 from libs.contracts.ids import CommandId, PlayerId, Revision
@@ -17,15 +18,20 @@ from services.command.rules import Outcome, Player, World
 
 ACCEPTED = "accepted"
 REPEATED = "repeated"
+ASKED_BACK = "asked_back"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request is answered; `outcome` is `accepted`, `repeated` or an error code, `error` set for the latter."""
+    """What a request is answered; `outcome` is `accepted`, `repeated`, `asked_back` or an error code.
+
+    `error` is set for the last two.
+    """
 
     body: bytes
     outcome: str
     error: tuple[str, str] | None = None
+    headers: Mapping[str, str] | None = None
 
 
 @dataclass(slots=True)
@@ -34,6 +40,11 @@ class Decision:
 
     answers: list[Answer] = field(default_factory=list[Answer])
     writes: Writes = field(default_factory=Writes)
+
+    def refuse(self, key: tuple[PlayerId, CommandId], refusal: Refusal, loaded: Loaded) -> None:
+        """Refuse an order, and have that counted: an earlier attempt that is still on its way comes too late now."""
+        loaded.refusals[key] = self.writes.refusals[key] = loaded.refusals.get(key, 0) + 1
+        self.answers.append(refused(refusal))
 
     def alarms(self) -> list[Alarm]:
         """The alarms to be set once this is committed."""
@@ -80,6 +91,8 @@ def decide(
 ) -> Decision:
     """Judge a batch. The picture of each player moves on with every order that is accepted.
 
+    An order is judged only where its sender knows of all its refusals (`REFUSALS_HEADER`), else asked back.
+
     Args:
         requests: in the order of their arrival.
         loaded: what the table and the inbox say; the rows' picture is used up.
@@ -95,6 +108,10 @@ def decide(
         if remembered is not None:
             decision.answers.append(_again(request, remembered))
             continue
+        refusals = loaded.refusals.get(key, 0)
+        if request.refusals != refusals:
+            decision.answers.append(_ask_back(refusals))
+            continue
         player = players.get(request.player)
         if player is None:
             rows = loaded.players.get(request.player) or PlayerRows()
@@ -104,11 +121,11 @@ def decide(
             outcome = request.order.decide(request.args, player)
             body = result_body(outcome.result)
         except Refusal as refusal:
-            decision.answers.append(refused(refusal))
+            decision.refuse(key, refusal, loaded)
             continue
         except Exception as error:  # noqa: BLE001 - reported, see above
             failed(request, error)
-            decision.answers.append(refused(Refusal(ErrorCode.INTERNAL, "this order could not be carried out")))
+            decision.refuse(key, Refusal(ErrorCode.INTERNAL, "this order could not be carried out"), loaded)
             continue
         player.apply(outcome)
         _record(decision.writes, request, outcome, body, loaded)
@@ -120,6 +137,11 @@ def _again(request: Request, remembered: Remembered) -> Answer:
     if remembered.command != request.order.command or remembered.fingerprint != request.fingerprint:
         return refused(Refusal(ErrorCode.ID_REUSED, "this id was used for another command or other arguments"))
     return Answer(remembered.outcome, REPEATED)
+
+
+def _ask_back(refusals: int) -> Answer:
+    error = Refusal(ErrorCode.UNAVAILABLE, "this order was refused meanwhile; try again")
+    return replace(refused(error), outcome=ASKED_BACK, headers={REFUSALS_HEADER: str(refusals)})
 
 
 def _record(writes: Writes, request: Request, outcome: Outcome, body: bytes, loaded: Loaded) -> None:

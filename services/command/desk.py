@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from libs.bus.message import Message
 from libs.bus.service import Request as Call
+from libs.contracts.commands import REFUSALS_HEADER
 from libs.contracts.reasons import ErrorCode, Refusal
 from libs.runtime.logs import get_logger
 from libs.runtime.tracing import OFF, Tracing
@@ -18,7 +19,7 @@ from services.command import metrics
 from services.command.aftermath import Aftermath
 from services.command.batcher import Batcher
 from services.command.decide import Answer, Decision, ask_of, decide, refused
-from services.command.requests import OrderParser, Request
+from services.command.requests import OrderParser, Request, acceptable_count
 from services.command.rules import World
 
 log = get_logger("desk")
@@ -80,6 +81,8 @@ class Desk:
             metrics.ORDERS.labels(command="malformed", outcome=answer.outcome).inc()
             call.respond(answer.body, answer.error)
             return
+        if call.raw_headers:
+            request.refusals = acceptable_count(call.headers.get(REFUSALS_HEADER))
         if not self._batcher.offer(_Waiting(call, request, since)):
             _reply(call, request, _UNAVAILABLE, since)
 
@@ -166,7 +169,7 @@ class Desk:
 
 
 def _reply(call: Call, request: Request, answer: Answer, since: float) -> None:
-    call.respond(answer.body, answer.error)
+    call.respond(answer.body, answer.error, answer.headers)
     metrics.answered(request.order.command, answer.outcome).inc()
     metrics.ANSWER_SECONDS.observe(time.perf_counter() - since)
 

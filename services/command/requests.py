@@ -17,6 +17,7 @@ from services.command.game import Order
 FINGERPRINT_BYTES: Final = 16
 # W3C Trace Context, 3.2.2
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")
+_COUNT: Final = re.compile(r"[0-9]{1,9}\Z")
 _ESCAPED_NUL: Final = b"\\u0000"
 _NUL: Final = "the character U+0000 cannot be stored"
 _any_decoder = msgspec.json.Decoder()
@@ -25,7 +26,12 @@ _canonical_encoder = msgspec.json.Encoder(order="deterministic")
 
 @dataclass(slots=True)
 class Request:
-    """One order as it came in. `fingerprint` is a hash of the arguments, in whatever order they were written."""
+    """One order as it came in.
+
+    Attributes:
+        fingerprint: a hash of the arguments, in whatever order they were written.
+        refusals: of how many refusals of this very order the sender knows.
+    """
 
     player: PlayerId
     command_id: CommandId
@@ -33,6 +39,7 @@ class Request:
     args: Any
     fingerprint: bytes
     trace: str | None = None
+    refusals: int = 0
 
 
 class OrderParser:
@@ -120,6 +127,11 @@ def refuse_nul(text: str) -> None:
     """
     if "\0" in text:
         raise Refusal(ErrorCode.BAD_REQUEST, _NUL)
+
+
+def acceptable_count(text: str | None) -> int:
+    """The number in a header; 0 where there is none, whoever sent it."""
+    return int(text) if text is not None and _COUNT.match(text) else 0
 
 
 def acceptable_trace(traceparent: str | None) -> str | None:

@@ -63,7 +63,7 @@ class Join(msgspec.Struct, frozen=True):
 
 
 class Forward(msgspec.Struct, frozen=True):
-    """Ask the command service; then `answered`."""
+    """Ask the command service; then `answered`, with this very object."""
 
     command_id: str
     command: str

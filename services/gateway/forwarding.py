@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 from opentelemetry.trace import SpanKind
 
 from libs.bus.connection import Bus, Message
 from libs.bus.errors import BusError, NoResponders, PayloadTooLarge
+from libs.bus.headers import find_header
 from libs.contracts import frames, subjects
+from libs.contracts.commands import REFUSALS_HEADER
 from libs.contracts.ids import PlayerId
 from libs.contracts.reasons import ErrorCode
 from libs.runtime.logs import get_logger
@@ -27,8 +29,19 @@ _ERROR: Final = b'{"error":'
 _CODE: Final = b'"code":"'
 _CODES: Final = frozenset(code.value for code in ErrorCode)
 
-Answer = Callable[[bytes], None]
-"""Takes the frame that answers a command."""
+_REFUSALS: Final = f"\r\n{REFUSALS_HEADER}: ".encode()
+
+
+class Asker(Protocol):
+    """Whoever has sent a command."""
+
+    def answered(self, command: Forward, frame: bytes) -> None:
+        """Take the frame that answers the command."""
+        ...
+
+    def waits_for(self, command: Forward) -> bool:
+        """Whether the answer to this very attempt is still wanted."""
+        ...
 
 
 class _Listed(msgspec.Struct):
@@ -52,39 +65,54 @@ class Forwarder:
         self._timeout_s = timeout_s
         self._tracing = tracing
 
-    def forward(self, player: PlayerId, command: Forward, answer: Answer) -> None:
-        """Forward one command; `answer` is called exactly once, possibly before this returns."""
+    def forward(self, player: PlayerId, command: Forward, asker: Asker) -> None:
+        """Forward one command; `asker.answered` is called exactly once, possibly before this returns."""
         started = time.perf_counter()
         subject = subjects.command(player, command.command)
 
         def answered(reply: Message | BusError) -> None:
             if isinstance(reply, Message):
-                self._finish(command, _checked_body(reply), started, answer)
+                refusals = find_header(reply.raw_headers, _REFUSALS) if reply.raw_headers else None
+                left_s = started + self._timeout_s - time.perf_counter()
+                if refusals is not None and left_s > 0 and asker.waits_for(command):
+                    send(left_s, {REFUSALS_HEADER: refusals.decode(errors="replace")})
+                else:
+                    self._finish(command, _checked_body(reply), started, asker)
             elif isinstance(reply, NoResponders):
-                self._tasks.spawn(self._nobody_listens(player, command, started, answer), "unknown-command")
+                self._tasks.spawn(self._nobody_listens(player, command, started, asker), "unknown-command")
             else:
-                self._finish(command, _failure(reply), started, answer)
+                self._finish(command, _failure(reply), started, asker)
 
-        if self._tracing.enabled:
-            self._tasks.spawn(self._traced(subject, command, answered), "traced-command")
-            return
-        try:
-            self._bus.call(subject, command.frame, answered, timeout_s=self._timeout_s)
-        except BusError as error:
-            self._finish(command, _failure(error), started, answer)
+        def send(timeout_s: float, headers: dict[str, str] | None = None) -> None:
+            if self._tracing.enabled:
+                self._tasks.spawn(self._traced(subject, command, answered, timeout_s, headers), "traced-command")
+                return
+            try:
+                self._bus.call(subject, command.frame, answered, timeout_s=timeout_s, headers=headers)
+            except BusError as error:
+                self._finish(command, _failure(error), started, asker)
 
-    async def _traced(self, subject: str, command: Forward, answered: Callable[[Message | BusError], None]) -> None:
+        send(self._timeout_s)
+
+    async def _traced(
+        self,
+        subject: str,
+        command: Forward,
+        answered: Callable[[Message | BusError], None],
+        timeout_s: float,
+        headers: dict[str, str] | None,
+    ) -> None:
         with self._tracing.span(f"command {command.command}", kind=SpanKind.CLIENT):
-            headers: dict[str, str] = {}
+            headers = dict(headers or {})
             self._tracing.inject(headers)
             try:
-                reply = await self._bus.request(subject, command.frame, timeout_s=self._timeout_s, headers=headers)
+                reply = await self._bus.request(subject, command.frame, timeout_s=timeout_s, headers=headers)
             except BusError as error:
                 answered(error)
             else:
                 answered(reply)
 
-    async def _nobody_listens(self, player: PlayerId, command: Forward, started: float, answer: Answer) -> None:
+    async def _nobody_listens(self, player: PlayerId, command: Forward, started: float, asker: Asker) -> None:
         """No such command, or no command service? Whoever lists the commands knows."""
         body = frames.error_body(ErrorCode.UNAVAILABLE, "the command service is not answering; try again")
         try:
@@ -93,14 +121,14 @@ class Forwarder:
                 body = frames.error_body(ErrorCode.UNKNOWN_COMMAND, f"there is no command {command.command!r}")
         except (BusError, msgspec.DecodeError) as error:
             _log.warning("commands.not_listed", error=str(error))
-        self._finish(command, body, started, answer)
+        self._finish(command, body, started, asker)
 
     @staticmethod
-    def _finish(command: Forward, body: bytes, started: float, answer: Answer) -> None:
+    def _finish(command: Forward, body: bytes, started: float, asker: Asker) -> None:
         outcome = "ok" if body.startswith(_RESULT) else _error_code(body)
         metrics.count_command(command.command, outcome)
         metrics.COMMAND_SECONDS.observe(time.perf_counter() - started)
-        answer(frames.answer_frame(command.command_id, command.command, body))
+        asker.answered(command, frames.answer_frame(command.command_id, command.command, body))
 
 
 def _checked_body(reply: Message) -> bytes:

@@ -76,6 +76,7 @@ class Connection:
         "_heard_at",
         "_held",
         "_in_flight",
+        "_latest",
         "_limits",
         "_ping_at",
         "_player",
@@ -97,6 +98,7 @@ class Connection:
         self._bucket = TokenBucket(limits.commands_per_s, limits.burst, now)
         self._bad_frames = 0
         self._in_flight = 0
+        self._latest: dict[str, Forward] | None = None
         self._held: list[bytes] | None = None
         self._player: PlayerId | None = None
         self._expires_at = 0.0
@@ -184,9 +186,19 @@ class Connection:
             case _:
                 assert_never(self.phase)
 
-    def answered(self) -> None:
+    def answered(self, command: Forward) -> None:
         """The command service answered a forwarded command, or did not in time."""
         self._in_flight -= 1
+        if self._latest is not None:
+            self._latest.pop(command.command_id, None)
+
+    def waits_for(self, command: Forward) -> bool:
+        """Whether the client waits for the answer to this very frame.
+
+        It does not where it is gone, nor where it has sent the id once more, nor where any frame with the id has been
+        answered meanwhile: what would come of this one now might contradict what the player was told.
+        """
+        return self._latest is not None and self._latest.get(command.command_id) is command
 
     def refreshed(self, command_id: str, player: PlayerId, expires_at: float, told: str) -> Effects:
         """The new token holds until `expires_at` (monotonic seconds), which reads `told` on the wall."""
@@ -217,8 +229,7 @@ class Connection:
 
     def lost(self) -> None:
         """The socket is gone."""
-        self.phase = Phase.CLOSED
-        self._held = None
+        self._forget()
 
     def _tick_live(self, now: float) -> Effects:
         if now >= self._silence_ends:
@@ -233,9 +244,13 @@ class Connection:
     def _close(self, code: CloseCode, reason: str) -> Effects:
         if self.phase is Phase.CLOSED:
             return []
+        self._forget()
+        return [Close(code, reason)]
+
+    def _forget(self) -> None:
         self.phase = Phase.CLOSED
         self._held = None
-        return [Close(code, reason)]
+        self._latest = None
 
     def _pace(self, now: float) -> Effects:
         """Take from the bucket for what gets no refusal of its own; only abuse has an effect."""
@@ -282,7 +297,11 @@ class Connection:
         if self._in_flight >= self._limits.max_in_flight:
             return [_rate_limited(command_id, name, 1.0)]
         self._in_flight += 1
-        return [Forward(command_id, name, frame)]
+        command = Forward(command_id, name, frame)
+        if self._latest is None:
+            self._latest = {}
+        self._latest[command_id] = command
+        return [command]
 
     def _bad_frame(self, command_id: str | None, code: ErrorCode, message: str, now: float) -> Effects:
         self._bad_frames += 1

@@ -244,14 +244,19 @@ class Session:
     def _forward(self, command: asked.Forward) -> None:
         if self.player is None:
             raise RuntimeError("a command cannot be forwarded before authentication")
-        self._surroundings.forwarder.forward(self.player, command, self._answered)
+        self._surroundings.forwarder.forward(self.player, command, self)
 
-    def _answered(self, frame: bytes) -> None:
-        self._connection.answered()
+    def answered(self, command: asked.Forward, frame: bytes) -> None:
+        """The frame that answers a forwarded command."""
+        self._connection.answered(command)
         if self.live:
             self._send(frame)
         if self._last_word is not None:
             self.end_once_answered(*self._last_word)
+
+    def waits_for(self, command: asked.Forward) -> bool:
+        """Whether the client still waits for the answer to this very frame."""
+        return self._connection.waits_for(command)
 
     def _ping(self) -> None:
         hub = self._surroundings.hub

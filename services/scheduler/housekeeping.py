@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from libs.runtime.logs import get_logger
 from libs.store.database import Database
-from libs.store.gather import HOUSEKEEPING_LOCK, forget_events, forget_inbox, try_lock
+from libs.store.gather import HOUSEKEEPING_LOCK, forget_events, forget_inbox, forget_refusals, try_lock
 
 log = get_logger("housekeeping")
 
@@ -23,6 +23,8 @@ async def keep_house(database: Database, inbox_days: int) -> int:
         if not await try_lock(connection, HOUSEKEEPING_LOCK):
             return 0
         while page := await forget_inbox(connection, timedelta(days=inbox_days), _ROWS):
+            deleted += page
+        while page := await forget_refusals(connection, timedelta(days=inbox_days), _ROWS):
             deleted += page
         while page := await forget_events(connection, _EVENTS_KEPT, _ROWS):
             deleted += page

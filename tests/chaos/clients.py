@@ -15,8 +15,8 @@ from websockets.exceptions import WebSocketException
 from libs.client import Connected, Missed, Push, Starwake
 from libs.contracts.times import to_rfc3339
 from tests.chaos.history import Answer, Feed, Heard, Order, Session
+from tests.chaos.oracle import PUT_OFF
 
-PUT_OFF = frozenset({"unavailable", "rate_limited"})
 _SILENT_S = 12.0
 """After which a connection counts as dead: the server pings every 2 s."""
 _ANSWER_S = 8.0

@@ -13,10 +13,11 @@ from libs.bus.errors import BusError
 from libs.contracts import subjects
 from libs.contracts.ids import PlayerId
 from libs.contracts.times import from_rfc3339
-from tests.chaos.clients import PUT_OFF
 from tests.chaos.history import Answer, Order
+from tests.chaos.oracle import PUT_OFF
 from tests.chaos.reading import bus_of
 from tests.chaos.world import World
+from tests.support.asking import ask
 from tests.support.players import unique_player
 
 _ASK_S = 4.0
@@ -38,23 +39,29 @@ class Hand:
 
     async def order(self, player: str, command: str, **args: object) -> Answer:
         """Order something, again while it is put off or unanswered."""
+        return await self.repeat(self._new(player, command, **args))
+
+    def _new(self, player: str, command: str, **args: object) -> Order:
         order = Order(player=player, id=uuid4().hex, command=command, args=args)
         self.orders.append(order)
+        return order
+
+    async def repeat(self, order: Order, ask_s: float = _ASK_S) -> Answer:
+        """Send an order until it is answered for good, waiting `ask_s` seconds for each answer."""
         async with asyncio.timeout(_PATIENCE_S):
             while True:
-                answer = await self.ask(order)
+                answer = await self.ask(order, ask_s)
                 if answer is not None and (answer.accepted or answer.body["error"]["code"] not in PUT_OFF):
                     return answer
                 await asyncio.sleep(0.1)
 
-    async def ask(self, order: Order) -> Answer | None:
+    async def ask(self, order: Order, ask_s: float = _ASK_S) -> Answer | None:
         """Send an order once; None where no answer came."""
         frame = {"id": order.id, "command": order.command, "args": order.args}
         order.sent.append(datetime.now(UTC))
         try:
-            message = await self._bus.request(
-                subjects.command(PlayerId(order.player), order.command), json.dumps(frame).encode(), timeout_s=_ASK_S
-            )
+            subject = subjects.command(PlayerId(order.player), order.command)
+            message = await ask(self._bus, subject, json.dumps(frame).encode(), timeout_s=ask_s)
         except BusError:
             return None
         answer = Answer(json.loads(message.payload), datetime.now(UTC))
@@ -71,6 +78,23 @@ class Hand:
     async def herd(self, count: int, kind: str = "dock") -> list[dict[str, Any]]:
         """So many builds of as many players, all at once."""
         return list(await asyncio.gather(*(self.start(unique_player(), kind) for _ in range(count))))
+
+    async def refused_while_frozen(self, world: World, name: str, busy: dict[str, Any]) -> list[Order]:
+        """A dozen orders for a busy site, refused while one command service is frozen with some of them in its socket.
+
+        It goes on once the build that made the site busy is cancelled.
+        """
+        player = self.owner(busy)
+        world.freeze(name)
+        orders = [self._new(player, "build.start", kind="spark", site=busy["site"]) for _ in range(12)]
+        answers = await asyncio.gather(*(self.repeat(order, ask_s=0.3) for order in orders))
+        assert {answer.body["error"]["code"] for answer in answers} == {"site_busy"}
+        assert any(len(order.sent) > 1 for order in orders), "some of them went to the frozen one first"
+        cancelled = await self.repeat(self._new(player, "build.cancel", build_id=busy["id"]), ask_s=0.3)
+        assert cancelled.accepted
+        world.release(name)
+        await world.calm()
+        return orders
 
     def owner(self, build: dict[str, Any]) -> str:
         """Whose it is."""

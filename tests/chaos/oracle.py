@@ -17,6 +17,8 @@ from tests.chaos.history import Feed, History, Order, Remembered, Row, Session, 
 COMPLETED = "build.completed"
 CANCELLED = "build.cancelled"
 STARTING = frozenset({"build.start", "build.queue"})
+PUT_OFF = frozenset({"unavailable", "rate_limited"})
+"""The codes of refusals after which the same order is sent again."""
 
 
 class Clause(StrEnum):
@@ -269,7 +271,7 @@ def _answers_stand(history: History) -> Iterator[tuple[str, str]]:
         yield from _refused_after_acceptance(order)
         if not order.answers:
             yield order.player, f"{order.command} {order.id} was never answered"
-        elif order.accepted is None and entry is not None and len(_refusals(order)) >= len(order.sent):
+        elif order.accepted is None and entry is not None and _refused_for_good(order):
             yield entry.subject or order.id, f"{order.command} {order.id} was refused, but is remembered as carried out"
     rows = {row.id: row for row in history.rows}
     for entry in history.inbox:
@@ -281,18 +283,21 @@ def _refused_after_acceptance(order: Order) -> Iterator[tuple[str, str]]:
     if first is None:
         return
     for answer in order.answers[order.answers.index(first) + 1 :]:
-        if not answer.accepted and answer.body["error"]["code"] not in ("unavailable", "rate_limited"):
+        if not answer.accepted and answer.body["error"]["code"] not in PUT_OFF:
             yield _subject(first.body), f"{order.command} {order.id} was accepted, later refused: {answer.body}"
 
 
-def _refusals(order: Order) -> list[str]:
-    """The codes with which it was refused for good, not only put off.
+def _refused_for_good(order: Order) -> bool:
+    """Whether the player heard a refusal, not only that it is put off, and has not tried again since.
 
-    A refusal speaks of one attempt. Where an earlier attempt was never answered (it lay in a process that was frozen,
-    say), that one may still be carried out after the later one was refused: its player is told by the push.
+    It speaks of all attempts before: one that was never answered (it lay in a process that was frozen, say) comes too
+    late from then on.
     """
-    codes = [answer.body["error"]["code"] for answer in order.answers if not answer.accepted]
-    return [code for code in codes if code not in ("unavailable", "rate_limited")]
+    return any(
+        answer.at >= order.sent[-1] and answer.body["error"]["code"] not in PUT_OFF
+        for answer in order.answers
+        if not answer.accepted
+    )
 
 
 def _row_contradicts(entry: Remembered, rows: dict[str, Row]) -> Iterator[tuple[str, str]]:

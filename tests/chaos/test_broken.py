@@ -6,6 +6,7 @@
 | a rescheduled alarm replaced in place | harmless | the sweep finds the rows | no sweep of rows |
 | no sweep of rows | harmless | the alarms come again, until acknowledged | either of the two above |
 | no sweep of the outbox | caught: what a killed process left is never told | | |
+| refusals not counted | caught: what lay in a frozen process is carried out after its refusal | | |
 | rows locked in no order | caught: deadlocks; no harm beyond, since deadlocks are retried | | |
 
 Where a variant is harmless alone, a test says so too: that is the second net at work.
@@ -113,6 +114,16 @@ async def test_alarms_replaced_in_place_are_lost_and_only_the_sweep_finds_their_
         assert Clause.NOTHING_PENDING in clauses(verdict)
         await world.recover()
         assert not (await verdict_on(world, by)).violations
+
+
+async def test_where_refusals_are_not_counted_what_a_frozen_command_service_holds_is_carried_out(world: World) -> None:
+    await world.restart("command", Change(patches=("count_no_refusals",)))
+    async with hand(world) as by:
+        busy = await by.start(unique_player(), "yard")
+        await by.refused_while_frozen(world, "command-1", busy)
+        verdict = await verdict_on(world, by)
+        assert clauses(verdict) == {Clause.ANSWERS_STAND}, verdict.text
+        assert "was refused, but is remembered as carried out" in verdict.text
 
 
 async def test_rows_locked_in_no_order_wait_for_each_other_in_a_circle_and_are_retried(world: World) -> None:

@@ -31,6 +31,14 @@ COVERED = {
     "a client repeats a command": (
         f"{CONTRACT}/command/test_orders.py::test_the_same_id_again_gives_the_same_outcome_and_changes_nothing",
     ),
+    "an attempt comes late, after its order was refused": (
+        (
+            f"{CONTRACT}/command/test_lifecycle.py"
+            "::test_an_order_that_lay_in_a_frozen_copy_is_not_carried_out_after_it_was_refused"
+        ),
+        f"{CONTRACT}/gateway/test_commands.py::test_an_order_is_not_confirmed_once_its_player_was_answered_or_is_gone",
+        f"{HERE}::test_what_a_frozen_command_service_holds_is_not_carried_out_after_it_was_refused",
+    ),
     "killed after COMMIT, before the reply or the alarm": (
         f"{CONTRACT}/command/test_lifecycle.py::test_a_crash_after_the_commit_changes_nothing_for_who_asks_again",
         f"{HERE}::test_a_command_service_killed_at_any_step_leaves_nothing_undone",
@@ -162,6 +170,16 @@ async def test_a_command_service_killed_at_any_step_leaves_nothing_undone(world:
         verdict = await verdict_on(world, by)
         assert not verdict.violations, verdict.text
         assert len(verdict.history.rows) == 5
+
+
+async def test_what_a_frozen_command_service_holds_is_not_carried_out_after_it_was_refused(world: World) -> None:
+    async with hand(world) as by:
+        busy = await by.start(unique_player(), "yard")
+        orders = await by.refused_while_frozen(world, "command-1", busy)
+        verdict = await verdict_on(world, by)
+        assert not verdict.violations, verdict.text
+        assert [row.id for row in verdict.history.rows] == [busy["id"]]
+        assert (await by.repeat(orders[0])).accepted, "whoever tries again is judged anew"
 
 
 async def test_a_build_is_not_told_as_completed_before_it_is_told_as_started(world: World) -> None:

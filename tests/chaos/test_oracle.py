@@ -216,6 +216,16 @@ def refused_and_done(history: History) -> None:
     history.orders[0].answers[:] = [Answer({"error": {"code": "site_busy"}}, at(5))]
 
 
+def refused_at_the_second_attempt_and_done(history: History) -> None:
+    """The first attempt lay somewhere, and was carried out after all."""
+    order = history.orders[0]
+    order.sent.append(at(4))
+    order.answers[:] = [
+        Answer({"error": {"code": "unavailable"}}, at(3)),
+        Answer({"error": {"code": "forbidden"}}, at(5)),
+    ]
+
+
 def made_twice(history: History) -> None:
     history.inbox.append(replace(history.inbox[0], command_id="another"))
     history.orders.append(replace(history.orders[0], id="another"))
@@ -271,6 +281,7 @@ BREAKS: list[tuple[Clause, Break]] = [
     (Clause.ANSWERS_STAND, answered_twice),
     (Clause.ANSWERS_STAND, accepted_then_refused),
     (Clause.ANSWERS_STAND, refused_and_done),
+    (Clause.ANSWERS_STAND, refused_at_the_second_attempt_and_done),
     (Clause.ANSWERS_STAND, lambda history: history.orders[0].answers.clear()),
     (Clause.ANSWERS_STAND, lambda history: history.inbox.pop(0)),
     (Clause.ANSWERS_STAND, change_row(0, due_at=at(11), completed_at=at(11))),
@@ -303,6 +314,13 @@ def test_a_client_that_starts_anew_in_another_epoch_is_not_blamed_for_what_was_l
     history.stored.pop(-2)
     history.sessions[1].heard.pop()
     assert Clause.TOLD in {violation.clause for violation in judge(history)}, "what came later is not excused"
+
+
+def test_an_order_that_was_tried_again_after_its_refusal_may_have_been_carried_out() -> None:
+    history = good()
+    refused_and_done(history)
+    history.orders[0].sent.append(at(6))
+    assert judge(history) == []
 
 
 def test_a_completion_heard_early_by_a_clock_that_is_ahead_is_early_all_the_same() -> None:

@@ -34,6 +34,18 @@ WITH relaxed AS MATERIALIZED (
 )
 SELECT (SELECT count(*) FROM gone) FROM relaxed
 
+-- name: forget_refusals
+-- Deletes a page of what is known of refusals: they need not be known longer than what was carried out.
+WITH relaxed AS MATERIALIZED (
+    SELECT set_config('synchronous_commit', 'off', true)
+), old AS (
+    SELECT player, command_id FROM refusal WHERE refused_at < clock_timestamp() - $1::interval
+    ORDER BY refused_at LIMIT $2 FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM refusal r USING old o WHERE r.player = o.player AND r.command_id = o.command_id RETURNING 1
+)
+SELECT (SELECT count(*) FROM gone) FROM relaxed
+
 -- name: forget_events
 -- Deletes a page of world events that ended long ago.
 WITH relaxed AS MATERIALIZED (

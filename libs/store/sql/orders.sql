@@ -22,13 +22,14 @@ ORDER BY build.id
 FOR NO KEY UPDATE
 
 -- name: load_orders
--- For each order of a batch, in its order: the time; what the inbox remembers; what its site is busy with; how many
--- builds its player has under way (counted up to a bound). A row that was completed ahead of its time still counts.
+-- For each order of a batch, in its order: the time; what the inbox remembers; how often it was refused; what its site
+-- is busy with; how many builds its player has under way (counted up to a bound). A row that was completed ahead of its
+-- time still counts.
 -- LATERAL with LIMIT keeps the planner from joining whole tables while they are young and their statistics empty;
 -- ORDER BY due_at leads it to the index of recent completions, not to the one of all that a player ever finished.
 WITH clock AS MATERIALIZED (SELECT date_trunc('milliseconds', clock_timestamp()) AS now)
 SELECT
-    clock.now, known.command, known.fingerprint, known.outcome,
+    clock.now, known.command, known.fingerprint, known.outcome, refused.times,
     coalesce(busy.kind, recent.kind) AS busy_kind,
     CASE WHEN busy.kind IS NULL THEN recent.due_at END AS free_at,
     held.builds + ahead.builds AS builds
@@ -39,6 +40,11 @@ LEFT JOIN LATERAL (
     WHERE inbox.player = ask.player AND inbox.command_id = ask.command_id
     LIMIT 1
 ) AS known ON true
+LEFT JOIN LATERAL (
+    SELECT times FROM refusal
+    WHERE refusal.player = ask.player AND refusal.command_id = ask.command_id
+    LIMIT 1
+) AS refused ON true
 LEFT JOIN LATERAL (
     SELECT kind FROM build
     WHERE build.player = ask.player AND build.site = ask.site AND build.state = 'building'
@@ -111,6 +117,12 @@ FROM unnest($17::text[], $18::uuid[], $19::int[], $20::text[], $21::text[], $22:
     WITH ORDINALITY AS told (message_id, source_id, revision, player, payload, tell_at, number)
 ORDER BY told.number
 RETURNING id, message_id
+
+-- name: count_refusals
+-- How often these orders were refused by now. Each row is its player's, whose lock is held.
+INSERT INTO refusal (player, command_id, times)
+SELECT * FROM unnest($1::text[], $2::text[], $3::int[])
+ON CONFLICT (player, command_id) DO UPDATE SET times = excluded.times, refused_at = excluded.refused_at
 
 -- name: insert_queued
 -- Orders that wait for their site.

@@ -9,9 +9,12 @@ from libs.bus.message import Outgoing
 from libs.contracts import subjects
 from libs.contracts.alarms import Alarm
 from libs.contracts.ids import Revision
+from libs.contracts.reasons import Refusal
 from libs.contracts.subjects import AlarmKey
 from libs.contracts.times import to_rfc3339
+from libs.store.orders import Loaded
 from libs.store.sql import load
+from services.command.decide import Decision, refused
 from services.scheduler.keeper import Keeper, KeptRow
 from services.scheduler.sweep import Sweep
 
@@ -66,6 +69,15 @@ def replace_in_place() -> None:
 
     setattr(alarms, "_schedule", schedule)  # noqa: B010 - as above
     setattr(alarms.Alarms, "disarm", disarmed)  # noqa: B010 - as above
+
+
+def count_no_refusals() -> None:
+    """Nobody knows how often an order was refused: each attempt is judged, however late it comes."""
+
+    def refuse(self: Decision, _key: object, refusal: Refusal, _loaded: Loaded) -> None:
+        self.answers.append(refused(refusal))
+
+    setattr(Decision, "refuse", refuse)  # noqa: B010 - as above
 
 
 def lock_in_no_order() -> None:

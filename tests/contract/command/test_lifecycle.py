@@ -1,18 +1,21 @@
 """The service as a process: what it waits for, what it survives, how it ends."""
 
 import asyncio
+import json
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from libs.bus.connection import Bus
-from libs.bus.errors import BusError, NoResponders
+from libs.bus.errors import BusError, BusTimeout, NoResponders
 from libs.bus.options import BusOptions
 from libs.bus.provision import provision
+from libs.contracts import subjects
 from libs.store.migrate import migrate
 from tests.contract.command.universe import CATALOGUE, Refused, Universe
 from tests.support.eventually import eventually
@@ -185,6 +188,40 @@ async def test_a_crash_after_the_commit_changes_nothing_for_who_asks_again(
     await begin(database_url)
     assert (await own_universe.start(command_id="one"))["id"] == str(row["id"])
     assert len(await own_universe.builds()) == 1
+
+
+async def test_an_order_that_lay_in_a_frozen_copy_is_not_carried_out_after_it_was_refused(
+    begin: StartService, own_universe: Universe, database_url: str
+) -> None:
+    frozen = await begin(database_url)
+    await begin(database_url)
+    busy = await own_universe.start()
+    frozen.send(signal.SIGSTOP)
+    stuck = 0
+
+    async def ask(command: str, **args: str) -> dict[str, Any]:
+        """Ask until a copy answers that is not frozen; what the frozen one got stays there."""
+        nonlocal stuck
+        frame = json.dumps({"id": uuid4().hex, "command": command, "args": args}).encode()
+        while True:
+            try:
+                subject = subjects.command(own_universe.player, command)
+                return json.loads((await own_universe.bus.request(subject, frame, timeout_s=0.2)).payload)
+            except BusTimeout:
+                stuck += command == "build.start"
+
+    while stuck < 3:
+        answer = await ask("build.start", kind="dock", site="luna-1")
+        assert answer["error"]["code"] == "site_busy"
+    assert "result" in await ask("build.cancel", build_id=busy["id"])
+    frozen.send(signal.SIGCONT)
+
+    async def asked_back() -> bool:
+        counted = await frozen.metrics()
+        return counted.get('starwake_command_orders_total{command="build.start",outcome="asked_back"}') == stuck
+
+    await eventually(asked_back)
+    assert [row["state"] for row in await own_universe.builds()] == ["cancelled"]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from libs.contracts import subjects
 from libs.contracts.alarms import parse_build_alarm
+from libs.contracts.commands import REFUSALS_HEADER
 from libs.contracts.ids import Revision
 from libs.contracts.subjects import AlarmKey
 from libs.contracts.times import from_rfc3339, to_rfc3339
@@ -124,6 +125,34 @@ async def test_a_refused_order_may_be_tried_again_with_its_id(universe: Universe
     assert await refusal(universe, "build.start", command_id="again", kind="dock", site="luna-1") == "site_busy"
     await universe.order("build.cancel", build_id=build["id"])
     assert (await universe.start(command_id="again"))["state"] == "building"
+
+
+async def test_an_attempt_that_comes_late_is_not_carried_out_once_its_order_was_refused(universe: Universe) -> None:
+    """It lay in a process that was frozen, say, while its gateway gave up and its player tried again."""
+    build = await universe.start()
+    frame = json.dumps({"id": "late", "command": "build.start", "args": {"kind": "dock", "site": "luna-1"}}).encode()
+    subject = subjects.command(universe.player, "build.start")
+    assert await refusal(universe, "build.start", command_id="late", kind="dock", site="luna-1") == "site_busy"
+    await universe.order("build.cancel", build_id=build["id"])
+    late = await universe.bus.request(subject, frame, timeout_s=10)
+    assert (json.loads(late.payload)["error"]["code"], late.headers[REFUSALS_HEADER]) == ("unavailable", "1")
+    assert len(await universe.builds()) == 1
+
+    await universe.start(command_id="other")
+    assert await refusal(universe, "build.start", command_id="late", kind="dock", site="luna-1") == "site_busy"
+    later = await universe.bus.request(subject, frame, timeout_s=10, headers={REFUSALS_HEADER: "1"})
+    assert later.headers[REFUSALS_HEADER] == "2", "knowing of one refusal is not knowing of all"
+
+
+@pytest.mark.parametrize("count", ["-1", "x", "", "99999999999999999999", "1"])
+async def test_whoever_claims_to_know_of_refusals_that_never_were_is_asked_back(universe: Universe, count: str) -> None:
+    with_count = {REFUSALS_HEADER: count}
+    frame = json.dumps({"id": "a", "command": "build.start", "args": {"kind": "dock", "site": "luna-1"}}).encode()
+    answer = await universe.bus.request(
+        subjects.command(universe.player, "build.start"), frame, timeout_s=10, headers=with_count
+    )
+    assert answer.headers.get(REFUSALS_HEADER) == ("0" if count == "1" else None)
+    assert len(await universe.builds()) == (0 if count == "1" else 1)
 
 
 async def test_refusals_have_their_codes_and_change_nothing(universe: Universe) -> None:

@@ -16,6 +16,7 @@ from libs.bus.jetstream import ask
 from libs.bus.message import Message
 from libs.contracts import subjects
 from libs.contracts.ids import PlayerId
+from tests.support.asking import ask as ask_as_gateway
 from tests.support.players import unique_player
 from tests.support.postgres import Connection, connect
 
@@ -106,7 +107,7 @@ class Universe:
         Raises:
             Refused: the service answered with an error.
         """
-        return result_of(await self.bus.request(subject, body, timeout_s=10, headers=headers))
+        return result_of(await ask_as_gateway(self.bus, subject, body, timeout_s=10, headers=headers))
 
     async def start(self, site: str = "luna-1", kind: str = "dock", **more: Any) -> dict[str, Any]:  # noqa: ANN401 - passed on
         """`build.start`; the build."""

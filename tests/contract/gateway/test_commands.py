@@ -1,5 +1,6 @@
 """Commands: to the command service and back, and what the gateway says where nobody answers."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -7,6 +8,7 @@ import pytest
 
 from libs.bus.connection import Message
 from libs.contracts import frames
+from libs.contracts.commands import REFUSALS_HEADER
 from libs.contracts.reasons import ErrorCode
 from tests.contract.gateway.conftest import Gateway, StartGateway
 from tests.support.eventually import eventually
@@ -183,6 +185,60 @@ async def test_commands_are_counted_by_name_and_outcome(
     assert counted["starwake_gateway_connections"] == 1
     assert counted["starwake_gateway_pushes_total"] == 1
     assert counted["starwake_gateway_push_delay_seconds_count"] == 1
+
+
+def asking_back(gateway: Gateway, requests: list[Message], refusals: int) -> Callable[[Message], None]:
+    """A command service that has refused the order so often, and takes it from whoever knows."""
+
+    def answer(request: Message) -> None:
+        requests.append(request)
+        if request.headers.get(REFUSALS_HEADER) == str(refusals):
+            gateway.bus.publish(request.reply, frames.result_body({"build": {"id": "b1"}}))
+        else:
+            body = frames.error_body(ErrorCode.UNAVAILABLE, "refused meanwhile")
+            gateway.bus.publish(request.reply, body, headers={REFUSALS_HEADER: str(refusals)})
+
+    return answer
+
+
+async def test_an_order_that_was_refused_before_is_confirmed_while_its_player_waits(
+    gateway: Gateway, unique_player: Callable[[], str]
+) -> None:
+    player = unique_player()
+    requests: list[Message] = []
+    await gateway.bus.subscribe(f"cmd.{player}.build.start", asking_back(gateway, requests, 2))
+    await gateway.bus.flush()
+    ada = await gateway.connect(player)
+    assert (await ada.ask("build.start"))["result"] == {"build": {"id": "b1"}}
+    assert [request.headers.get(REFUSALS_HEADER) for request in requests] == [None, "2"]
+    assert requests[0].payload == requests[1].payload
+
+
+async def test_an_order_is_not_confirmed_once_its_player_was_answered_or_is_gone(
+    gateway: Gateway, unique_player: Callable[[], str]
+) -> None:
+    player = unique_player()
+    waiting: list[Message] = []
+    await gateway.bus.subscribe(f"cmd.{player}.build.start", waiting.append)
+    await gateway.bus.flush()
+    ada = await gateway.connect(player)
+    for command_id in ("again", "again", "gone"):
+        await ada.send({"id": command_id, "command": "build.start"})
+    await eventually(lambda: len(waiting) == 3)
+    late: list[Message] = []
+    ask_back = asking_back(gateway, late, 1)
+
+    gateway.bus.publish(waiting[1].reply, frames.error_body(ErrorCode.SITE_BUSY, "busy"))
+    assert (await ada.frame())["error"]["code"] == "site_busy"
+    ask_back(waiting[0])
+    assert (await ada.frame())["error"]["code"] == "unavailable", "the one before comes too late"
+
+    await ada.connection.close()
+    other = await gateway.connect(player)
+    ask_back(waiting[2])
+    await other.send({"id": "next", "command": "build.start"})
+    await eventually(lambda: len(waiting) == 4)
+    assert [json.loads(request.payload)["id"] for request in waiting] == ["again", "again", "gone", "next"]
 
 
 async def answer_with(gateway: Gateway, subject: str, body: bytes) -> None:

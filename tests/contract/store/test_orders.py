@@ -78,6 +78,21 @@ async def test_what_is_written_is_read_back_as_it_was(database: Database) -> Non
     assert remembered == ("build.start", b"f", b'{"result":{}}')
 
 
+async def test_refusals_are_counted_by_player_and_id_until_the_order_is_carried_out(database: Database) -> None:
+    one, two = CommandId("one"), CommandId("two")
+    assert (await load(database, Ask(ADA, one))).refusals == {}
+    assert await write(database, Writes(refusals={(ADA, one): 1, (ADA, two): 1})) == []
+    assert await write(database, Writes(refusals={(ADA, one): 2})) == []
+    loaded = await load(database, Ask(ADA, one), Ask(ADA, two), Ask(BOB, one))
+    assert loaded.refusals == {(ADA, one): 2, (ADA, two): 1}
+    writes = starting(a_build(loaded.now))
+    writes.inbox = [writes.inbox[0]._replace(command_id=one)]
+    await write(database, writes)
+    loaded = await load(database, Ask(ADA, one), Ask(ADA, two))
+    assert loaded.refusals == {(ADA, two): 1}
+    assert loaded.remembered.keys() == {(ADA, one)}
+
+
 async def test_another_players_rows_are_not_shown(database: Database) -> None:
     now = (await load(database, Ask(ADA, CommandId("a")))).now
     build = a_build(now)
@@ -215,7 +230,7 @@ ID = "'00000000-0000-7000-8000-000000000000'::uuid"
 LOOKUPS = {
     "orders.load_orders": (
         "ARRAY['a'], ARRAY['c'], ARRAY['s'], 5",
-        ["inbox_pkey", "build_site_busy", "build_recent"],
+        ["inbox_pkey", "refusal_pkey", "build_site_busy", "build_recent"],
     ),
     "orders.lock_builds": (f"ARRAY[{ID}], ARRAY['a'], ARRAY['s']", ["build_pkey", "build_site_busy"]),
     "orders.load_standing": ("ARRAY['a'], ARRAY['dock']", ["build_standing"]),

@@ -3,8 +3,9 @@
 import json
 
 from libs.contracts.builds import BuildState
+from libs.contracts.commands import REFUSALS_HEADER
 from libs.contracts.ids import CommandId, PlayerId
-from libs.store.orders import Busy, Loaded, PlayerRows
+from libs.store.orders import Busy, Loaded, PlayerRows, Writes
 from services.command.catalogue import Kind
 from services.command.decide import ask_of, decide
 from services.command.game import Order, Outcome, Player, order
@@ -14,6 +15,7 @@ from services.command.rules import World
 from tests.unit.command.rows import ADA, NOW, building, catalogue, world
 
 PARSER = OrderParser(BUILT_IN)
+A_ONCE = {(ADA, CommandId("a")): 1}
 
 
 def request(
@@ -61,11 +63,47 @@ def test_the_same_id_with_other_arguments_is_refused_within_a_batch_too() -> Non
     assert [answer.outcome for answer in decision.answers] == ["accepted", "id_reused"]
 
 
-def test_a_refused_order_leaves_no_trace() -> None:
-    rows = PlayerRows(builds=1, busy={"luna": Busy("dock")})
-    decision = decide([start("a", "luna")], loaded(ada=rows), world(), never)
-    assert decision.writes.is_empty
+def busy_luna() -> Loaded:
+    return loaded(ada=PlayerRows(builds=1, busy={"luna": Busy("dock")}))
+
+
+def test_a_refused_order_leaves_nothing_but_the_count_of_its_refusals() -> None:
+    decision = decide([start("a", "luna")], busy_luna(), world(), never)
+    assert decision.writes == Writes(refusals=A_ONCE)
+    assert not decision.writes.is_empty
     assert not decision.alarms()
+
+
+def test_an_order_that_was_refused_is_judged_only_where_its_sender_knows_of_all_refusals() -> None:
+    known = loaded(ada=PlayerRows())
+    known.refusals |= A_ONCE
+    late, knowing, ahead = start("a", "luna"), start("a", "luna"), start("a", "luna")
+    knowing.refusals, ahead.refusals = 1, 2
+    decision = decide([late, ahead, knowing, late], known, world(), never)
+    assert [answer.outcome for answer in decision.answers] == ["asked_back", "asked_back", "accepted", "repeated"]
+    for answer in decision.answers[:2]:
+        assert json.loads(answer.body)["error"]["code"] == "unavailable", "whoever does not understand tries again"
+        assert answer.headers == {REFUSALS_HEADER: "1"}
+    assert len(decision.writes.started) == 1
+
+
+def test_an_order_that_is_refused_again_has_to_be_known_as_refused_twice() -> None:
+    known = busy_luna()
+    known.refusals |= A_ONCE
+    again = start("a", "luna")
+    again.refusals = 1
+    decision = decide([again, again], known, world(), never)
+    assert [answer.outcome for answer in decision.answers] == ["site_busy", "asked_back"]
+    assert decision.writes.refusals == {key: times + 1 for key, times in A_ONCE.items()}
+
+
+def test_an_order_that_was_carried_out_is_answered_alike_whatever_its_sender_knows_of_refusals() -> None:
+    known = loaded(ada=PlayerRows())
+    first = start("a", "luna")
+    decide([first], known, world(), never)
+    first.refusals = 3
+    (answer,) = decide([first], known, world(), never).answers
+    assert answer.outcome == "repeated"
 
 
 def test_a_build_that_changes_twice_in_a_batch_is_written_once_and_told_twice() -> None:

@@ -246,11 +246,41 @@ def test_a_flood_of_pongs_is_abuse_too() -> None:
 
 def test_commands_in_flight_are_bounded_and_an_answer_makes_room() -> None:
     connection = live(limits=ConnectionLimits(burst=100, max_in_flight=2))
-    connection.text(frame("build.list"), 0.0)
+    (first,) = connection.text(frame("build.list"), 0.0)
     connection.text(frame("build.list"), 0.0)
     assert code_of(connection.text(frame("build.list"), 0.0)) == ErrorCode.RATE_LIMITED
-    connection.answered()
+    assert isinstance(first, Forward)
+    connection.answered(first)
     assert isinstance(connection.text(frame("build.list"), 0.0)[0], Forward)
+
+
+def forwarded(connection: Connection, command_id: str = "c1") -> Forward:
+    (effect,) = connection.text(frame("build.start", command_id), 0.0)
+    assert isinstance(effect, Forward)
+    return effect
+
+
+def test_of_two_frames_with_one_id_only_the_later_one_is_waited_for_and_neither_once_one_is_answered() -> None:
+    connection = live()
+    first, second, other = forwarded(connection), forwarded(connection), forwarded(connection, "c2")
+    assert [connection.waits_for(each) for each in (first, second, other)] == [False, True, True]
+    connection.answered(first)
+    assert [connection.waits_for(each) for each in (first, second, other)] == [False, False, True]
+    connection.answered(second)
+    assert connection.in_flight == 1
+
+
+@pytest.mark.parametrize("ended_by", ["client", "server"])
+def test_nothing_is_waited_for_once_the_connection_is_closed(ended_by: str) -> None:
+    connection = live()
+    command = forwarded(connection)
+    if ended_by == "client":
+        connection.lost()
+    else:
+        connection.end(CloseCode.DRAINING, "")
+    assert not connection.waits_for(command)
+    connection.answered(command)
+    assert connection.in_flight == 0
 
 
 def test_pong_needs_no_id_and_with_one_tells_the_time() -> None:

@@ -10,6 +10,7 @@ from libs.bus.connection import Bus
 from libs.bus.errors import JetStreamError, PermissionDenied, StreamRefused
 from libs.bus.jetstream import ask, consumer_info, stream_info
 from libs.bus.streams import (
+    NOTIFICATIONS,
     ConsumerSpec,
     Difference,
     StreamSpec,
@@ -34,8 +35,14 @@ class Change(msgspec.Struct, frozen=True):
     now: Any
 
 
-async def provision(bus: Bus, replicas: int) -> list[Change]:
+async def provision(bus: Bus, replicas: int, *, feed_above: int = 0) -> list[Change]:
     """Create the streams and consumers that are missing, repair those that differ; idempotent.
+
+    Args:
+        bus: the connection.
+        replicas: copies of each stream.
+        feed_above: the highest sequence that was ever told, where it is known. Feeds that are created begin above it
+            from the first moment, so that nothing told before `begin_epoch` has to be dropped for the counter's sake.
 
     Returns:
         What was changed, a field each; empty where everything was as it has to be.
@@ -46,7 +53,8 @@ async def provision(bus: Bus, replicas: int) -> list[Change]:
     """
     changes: list[Change] = []
     for spec in desired_streams(replicas):
-        changes += await _provision_stream(bus, spec)
+        first_seq = {"first_seq": feed_above + 1} if feed_above and spec.name == NOTIFICATIONS else {}
+        changes += await _provision_stream(bus, spec, first_seq)
         for consumer in spec.consumers:
             changes += await _provision_consumer(bus, consumer)
     for change in changes:
@@ -88,10 +96,10 @@ async def check_streams(bus: Bus, names: Sequence[str], *, consumers: bool = Fal
     return differences
 
 
-async def _provision_stream(bus: Bus, spec: StreamSpec) -> list[Change]:
+async def _provision_stream(bus: Bus, spec: StreamSpec, at_creation: dict[str, Any]) -> list[Change]:
     info = await stream_info(bus, spec.name)
     if info is None:
-        await _ask_or_refuse(bus, spec, f"STREAM.CREATE.{spec.name}", spec.config)
+        await _ask_or_refuse(bus, spec, f"STREAM.CREATE.{spec.name}", spec.config | at_creation)
         await _assert_stream(bus, spec)
         return [Change("created", spec.name, None, "*", None, spec.config)]
     differences = compare_stream(info["config"], spec)

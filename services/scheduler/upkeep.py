@@ -65,8 +65,8 @@ class Upkeep:
         """
         async with self._database.transaction() as connection:
             await lock(connection, STREAMS_LOCK)
-            changes = await provision(self._bus, self._replicas)
             mark = await feed_mark.read_mark(connection, NOTIFICATIONS)
+            changes = await provision(self._bus, self._replicas, feed_above=0 if mark is None else mark.last_seq)
             state = await read_feed(self._bus)
             reason = why_new_epoch(state, mark)
             if reason is not None:

@@ -170,6 +170,16 @@ async def test_a_first_epoch_keeps_what_is_stored(own_streams: Bus, own_publishe
     assert await read_feed(own_streams) == state
 
 
+async def test_what_is_told_between_the_creation_of_feeds_and_their_epoch_is_kept(own_bus: Bus) -> None:
+    await provision(own_bus, 1, feed_above=500)
+    ada = PlayerId("ada")
+    assert await tell(JetStreamPublisher(own_bus), ada, b"1") == [501]
+    state = await begin_epoch(own_bus, above=500)
+    assert (state.first_seq, state.last_seq) == (501, 501)
+    assert [push.seq for push in await read_pushes(own_bus, ada, 0)] == [501]
+    assert await provision(own_bus, 1, feed_above=600) == [], "only what is created begins there"
+
+
 @pytest.mark.parametrize("stored", [0, 3])
 async def test_a_new_epoch_lifts_the_counter_above_the_mark(
     own_streams: Bus, own_publisher: JetStreamPublisher, stored: int

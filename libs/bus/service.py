@@ -134,7 +134,7 @@ class Service:
             endpoints: where requests are taken.
 
         Raises:
-            BusUnavailable: the server did not confirm the subscriptions in time.
+            BusUnavailable: the server did not confirm the subscriptions in time; they are taken back.
             ValueError: an endpoint's subject or queue group cannot be one.
         """
         service = cls(bus, name, version, description, endpoints)
@@ -151,7 +151,11 @@ class Service:
             handler = service._monitoring_handler(answer)
             for suffix in ("", f".{name}", f".{name}.{service.id}"):
                 service._monitoring.append(await bus.subscribe(f"$SRV.{verb}{suffix}", handler))
-        await bus.flush()
+        try:
+            await bus.flush()
+        except BusUnavailable:
+            service._unsubscribe()
+            raise
         return service
 
     @property
@@ -175,8 +179,7 @@ class Service:
         Returns:
             Whether all were answered, and the answers sent, within `timeout_s` seconds.
         """
-        for subscription in (*self._subscriptions, *self._monitoring):
-            subscription.unsubscribe()
+        self._unsubscribe()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._bus.flush(timeout_s)  # what was on its way here before the server knew is here now
@@ -185,6 +188,10 @@ class Service:
         except (TimeoutError, BusUnavailable):
             return False
         return True
+
+    def _unsubscribe(self) -> None:
+        for subscription in (*self._subscriptions, *self._monitoring):
+            subscription.unsubscribe()
 
     def answer(
         self, reply: str, body: bytes, error: tuple[str, str] | None, headers: Mapping[str, str] | None = None

@@ -126,7 +126,9 @@ async def _work(runtime: Runtime, settings: CommandSettings, parts: Parts) -> No
     ]
     try:
         endpoints = _endpoints(game, desk, reads, operations, calls)
-        service = await Service.start(bus, NAME, _version(), "Judges, commits and answers orders", endpoints)
+        service = await _started_service(runtime, bus, endpoints)
+        if service is None:
+            return
         # What was made at the start lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()
@@ -157,6 +159,18 @@ async def _connected_bus(runtime: Runtime, settings: CommandSettings) -> Bus | N
     while not runtime.stopping.is_set():
         try:
             return await Bus.connect(options_from(settings, name="starwake-command"), timeout_s=_CONNECT_S)
+        except BusUnavailable as error:
+            runtime.health.set_ready(False, f"bus: {error}")
+            runtime.log.warning("bus.awaited", error=str(error))
+            await _pause(runtime)
+    return None
+
+
+async def _started_service(runtime: Runtime, bus: Bus, endpoints: Sequence[Endpoint]) -> Service | None:
+    """The service once the server has confirmed it, however long that takes; None where it was stopped meanwhile."""
+    while not runtime.stopping.is_set():
+        try:
+            return await Service.start(bus, NAME, _version(), "Judges, commits and answers orders", endpoints)
         except BusUnavailable as error:
             runtime.health.set_ready(False, f"bus: {error}")
             runtime.log.warning("bus.awaited", error=str(error))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -68,6 +69,25 @@ async def test_it_is_ready_only_once_the_schema_is_there(
         await own_bus.request("cmd.ada.build.list", b"{}", timeout_s=2)
     await asyncio.to_thread(migrate, empty_database_url)
     await eventually(service.is_ready)
+
+
+async def test_it_waits_for_a_bus_that_stalls_while_it_starts(
+    begin: StartService, fresh_nats: LocalNats, own_bus: Bus, empty_database_url: str
+) -> None:
+    service = await begin(empty_database_url, until_ready=False)
+    await eventually(lambda: "starwake migrate" in service.log())
+    os.kill(fresh_nats.pid, signal.SIGSTOP)
+    try:
+        await asyncio.to_thread(migrate, empty_database_url)
+        await eventually(lambda: "bus.awaited" in service.log(), within_s=20)
+        assert await service.get("/healthz") == 200
+        assert await service.get("/readyz") == 503
+    finally:
+        os.kill(fresh_nats.pid, signal.SIGCONT)
+    await eventually(service.is_ready, within_s=30)
+    await eventually(lambda: own_bus.connected)
+    async with Universe.over(own_bus, empty_database_url) as universe:
+        await universe.start()
 
 
 async def test_it_is_ready_only_once_the_streams_are_there_and_takes_orders_before(

@@ -21,7 +21,7 @@ from services.gateway.forwarding import Forwarder
 from services.gateway.hub import Hub
 from services.gateway.keys import KeySource, SharedSecret, key_set_from_file, key_set_from_url
 from services.gateway.pages import make_pages
-from services.gateway.players_port import BACKLOG, Door, PlayersHttp, PlayersServer, listen, several_times
+from services.gateway.players_port import BACKLOG, Arrival, Door, PlayersServer, listen, several_times
 from services.gateway.session import Surroundings
 from services.gateway.settings import GatewaySettings
 from services.gateway.tasks import Tasks
@@ -118,7 +118,7 @@ def make_server(door: Door, settings: GatewaySettings) -> PlayersServer:
     config = uvicorn.Config(
         make_pages(settings),
         loop="none",
-        http=functools.partial(PlayersHttp, door),  # pyright: ignore[reportArgumentType] - a class is only ever called
+        http=functools.partial(Arrival, door),  # pyright: ignore[reportArgumentType] - a class is only ever called
         ws="none",
         lifespan="off",
         log_config=None,

@@ -43,9 +43,20 @@ class VerificationKey(NamedTuple):
     algorithm: str
     material: jwt.PyJWK
 
+    def verifies(self, signed: bytes, signature: bytes) -> bool:
+        """Whether `signature` is this key's over `signed`."""
+        try:
+            return self.material.Algorithm.verify(signed, self.material.key, signature)
+        except (ValueError, TypeError):  # what hostile signatures can still raise inside the library
+            return False
+
 
 class KeySource(Protocol):
     """Something that knows keys."""
+
+    def keys_at_hand(self, algorithm: str, kid: str | None) -> Sequence[VerificationKey] | None:
+        """As `keys_for`, at once; None where the keys have to be fetched first."""
+        ...
 
     async def keys_for(self, algorithm: str, kid: str | None) -> Sequence[VerificationKey]:
         """The keys that may have signed a token whose header says so; empty for none.
@@ -73,12 +84,15 @@ class SharedSecret:
         if len(material) < MIN_SECRET_BYTES:
             raise ValueError(f"an HS256 secret needs at least {MIN_SECRET_BYTES} bytes (RFC 7518, 3.2)")
         encoded = base64.urlsafe_b64encode(material).rstrip(b"=").decode()
-        # Prepared once: the library would look at each use whether the secret is a PEM or DER file by mistake.
         self._keys = (VerificationKey(None, "HS256", jwt.PyJWK({"kty": "oct", "k": encoded}, "HS256")),)
 
-    async def keys_for(self, algorithm: str, kid: str | None) -> Sequence[VerificationKey]:  # noqa: ARG002 - one secret
+    def keys_at_hand(self, algorithm: str, kid: str | None) -> Sequence[VerificationKey]:  # noqa: ARG002 - one secret
         """The secret for HS256, nothing for any other algorithm."""
         return self._keys if algorithm == "HS256" else ()
+
+    async def keys_for(self, algorithm: str, kid: str | None) -> Sequence[VerificationKey]:
+        """The same."""
+        return self.keys_at_hand(algorithm, kid)
 
     async def refresh(self) -> None:
         """A secret from the settings stays what it is."""
@@ -98,16 +112,20 @@ class KeySet:
         self._tried_at: float | None = None
         self._loading = asyncio.Lock()
 
-    async def keys_for(self, algorithm: str, kid: str | None) -> Sequence[VerificationKey]:
-        """The keys of the set that fit algorithm and key id."""
+    def keys_at_hand(self, algorithm: str, kid: str | None) -> Sequence[VerificationKey] | None:
+        """The keys of the set that fit algorithm and key id; None where a newer set may have one."""
         if algorithm not in _RSA_ALGORITHMS and algorithm not in _CURVE_ALGORITHMS.values():
             return ()
-        found = self._find(algorithm, kid)
-        if not found:
+        return self._find(algorithm, kid) or None
+
+    async def keys_for(self, algorithm: str, kid: str | None) -> Sequence[VerificationKey]:
+        """The keys of the set that fit algorithm and key id, after another look at its source where none does."""
+        found = self.keys_at_hand(algorithm, kid)
+        if found is None:
             await self._reload(MIN_FETCH_INTERVAL_S)
             found = self._find(algorithm, kid)
-        if not found and not self._loaded:
-            raise KeysUnavailable("the keys that tokens are signed with cannot be fetched at the moment")
+            if not found and not self._loaded:
+                raise KeysUnavailable("the keys that tokens are signed with cannot be fetched at the moment")
         return found
 
     def _find(self, algorithm: str, kid: str | None) -> list[VerificationKey]:

@@ -6,10 +6,12 @@ of an idle one.
 
 import asyncio
 import contextlib
+import functools
 import socket
+import time
 from collections.abc import Collection, Generator
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httptools
 import uvicorn
@@ -65,6 +67,14 @@ class Door:
             return upgrade.Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections", _RETRY_SOON)
         return upgrade.examine(method, target, headers, self._origins)
 
+    def expect(self, arrival: "Arrival") -> None:
+        """Have `arrival` ticked when it has said nothing for too long."""
+        self._surroundings.wheel.put(arrival, time.monotonic() + self.request_s)
+
+    def forget(self, arrival: "Arrival") -> None:
+        """Undo `expect`."""
+        self._surroundings.wheel.remove(arrival)
+
     async def identify(self, token: str) -> Identity | upgrade.Refused:
         """Whom the token in the upgrade request speaks for."""
         try:
@@ -73,6 +83,21 @@ class Door:
             return upgrade.Refused(HTTPStatus.UNAUTHORIZED, str(refusal), upgrade.INVALID_TOKEN)
         except KeysUnavailable as error:
             return upgrade.Refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error), _RETRY_SOON)
+
+    def open_at_once(self, transport: asyncio.Transport, request: upgrade.Request) -> WebSocket | None:
+        """Answer this request with a WebSocket, None where it is not to have one or its token's key must be fetched."""
+        accepted = self.examine(b"GET", request.target, request.headers)
+        if isinstance(accepted, upgrade.Refused):
+            return None
+        identity: Identity | None = None
+        if accepted.token is not None:
+            try:
+                identity = self._authenticator.identify_at_hand(accepted.token)
+            except TokenRefused:
+                return None
+            if identity is None:
+                return None
+        return self.open(transport, accepted, identity)
 
     def open(self, transport: asyncio.Transport, accepted: upgrade.Accepted, identity: Identity | None) -> WebSocket:
         """Answer the handshake and begin the session."""
@@ -91,6 +116,59 @@ class Door:
 
 
 _RETRY_SOON: Final = (("Retry-After", "1"),)
+
+
+class Arrival(asyncio.Protocol):
+    """A connection that has not said what it wants yet.
+
+    Most want a WebSocket, ask for it in one packet, and may have it: they never get to see an HTTP server, which costs
+    more than all the rest of their coming. Everything else is left to `PlayersHttp`, what is to be refused too.
+    """
+
+    __slots__ = ("_connections", "_door", "_make_http", "_transport", "slot")
+
+    def __init__(self, door: Door, **uvicorn_arguments: Any) -> None:  # noqa: ANN401 - passed through
+        self.slot: int | None = None
+        self._door = door
+        self._make_http = functools.partial(PlayersHttp, door, **uvicorn_arguments)
+        self._connections: set[Any] = uvicorn_arguments["server_state"].connections
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._connections.add(self)
+        self._door.expect(self)
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._leave()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        self._leave()
+        request = upgrade.read_request(data)
+        if request is not None:
+            web_socket = self._door.open_at_once(self._transport, request)
+            if web_socket is not None:
+                if request.rest:
+                    web_socket.data_received(request.rest)
+                return
+        http = self._make_http()
+        self._transport.set_protocol(http)
+        http.connection_made(self._transport)
+        http.data_received(data)
+
+    def tick(self, now: float) -> None:  # noqa: ARG002 - the wheel's signature
+        """It said nothing: it is not kept."""
+        self._transport.abort()
+
+    def shutdown(self) -> None:
+        """The server ends (uvicorn calls this)."""
+        self._transport.close()
+
+    def _leave(self) -> None:
+        self._connections.discard(self)
+        self._door.forget(self)
 
 
 class PlayersHttp(HttpToolsProtocol):

@@ -5,9 +5,10 @@ import binascii
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+import httptools
 import msgspec
 
 from libs.contracts.frames import SUBPROTOCOL
@@ -23,6 +24,56 @@ _NONE: Final[Sequence[bytes]] = ()
 
 HeaderList = Sequence[tuple[bytes, bytes]]
 Headers = Mapping[bytes, Sequence[bytes]]
+
+
+class Request(NamedTuple):
+    """A whole upgrade request, as it came.
+
+    Attributes:
+        target: its request target, query included.
+        headers: in order, names in lower case.
+        rest: what came after it: the first frames of a client that does not wait.
+    """
+
+    target: bytes
+    headers: HeaderList
+    rest: bytes
+
+
+class _Head:
+    """What httptools tells of a request."""
+
+    __slots__ = ("headers", "target")
+
+    def __init__(self) -> None:
+        self.target = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+
+    def on_url(self, url: bytes) -> None:
+        self.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+
+
+def read_request(data: bytes) -> Request | None:
+    """The GET request for a WebSocket that `data` begins with; None where it is anything else, or not whole."""
+    head = _Head()
+    parser = httptools.HttpRequestParser(head)
+    try:
+        parser.feed_data(data)
+    except httptools.HttpParserUpgrade as end:
+        if parser.get_method() != b"GET" or parser.get_http_version() != "1.1" or not _asks_for_websocket(head.headers):
+            return None
+        offset = end.args[0] if end.args and isinstance(end.args[0], int) else len(data)
+        return Request(head.target, head.headers, data[offset:])
+    except httptools.HttpParserError:
+        return None
+    return None
+
+
+def _asks_for_websocket(headers: HeaderList) -> bool:
+    return [value.strip().lower() for name, value in headers if name == b"upgrade"] == [b"websocket"]
 
 
 class Accepted(msgspec.Struct, frozen=True):

@@ -118,6 +118,29 @@ async def test_frames_in_the_same_packet_as_the_handshake_are_read(
     raw.close()
 
 
+async def test_a_handshake_may_come_in_pieces(gateway: Gateway) -> None:
+    raw = await RawSocket.open(gateway.process.port)
+    request = handshake(gateway.token("in-pieces"))
+    for start in range(0, len(request), 40):
+        await raw.send(request[start : start + 40])
+        await asyncio.sleep(0)  # each piece has left by itself: the socket does not wait for more (TCP_NODELAY)
+    assert (await raw.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+    assert (await raw.frame()).json()["type"] == "hello"
+    raw.close()
+
+
+async def test_a_page_and_then_a_websocket_may_come_over_one_connection(gateway: Gateway) -> None:
+    raw = await RawSocket.open(gateway.process.port)
+    await raw.send(b"GET /missing HTTP/1.1\r\nHost: here\r\n\r\n")
+    head = await raw.reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 404")
+    length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
+    await raw.reader.readexactly(int(length.partition(b":")[2]))
+    await raw.send(handshake(gateway.token("second-thoughts")))
+    assert (await raw.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+    raw.close()
+
+
 async def test_a_connection_reset_in_the_middle_of_a_frame_harms_nobody(
     gateway: Gateway, unique_player: Callable[[], str]
 ) -> None:

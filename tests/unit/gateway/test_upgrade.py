@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.effects import Resume
-from services.gateway.upgrade import Accepted, Refused, examine
+from services.gateway.upgrade import Accepted, Refused, Request, examine, read_request
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="  # the example of RFC 6455, 1.3
 ABC = "a.b.c"
@@ -186,3 +186,42 @@ def test_no_request_whatever_raises(method: bytes, target: bytes, headers: list[
     answer = examine(method, target, headers, frozenset())
     if isinstance(answer, Refused):
         answer.response()
+
+
+WIRE = b"GET /ws?v=1 HTTP/1.1\r\n" + b"".join(b"%b: %b\r\n" % header for header in USUAL.items()) + b"\r\n"
+
+
+def test_a_whole_request_is_read_and_what_follows_it_is_kept() -> None:
+    assert read_request(WIRE) == Request(b"/ws?v=1", list(USUAL.items()), b"")
+    followed = read_request(WIRE + b"\x81\x80GET /ws")
+    assert followed is not None
+    assert followed.rest == b"\x81\x80GET /ws"
+
+
+@given(st.integers(0, len(WIRE) - 1))
+def test_half_a_request_is_none(length: int) -> None:
+    assert read_request(WIRE[:length]) is None
+
+
+@pytest.mark.parametrize(
+    ("this", "instead"),
+    [
+        (b"GET", b"POST"),
+        (b"GET", b"CONNECT"),
+        (b"HTTP/1.1", b"HTTP/1.0"),
+        (b"upgrade: websocket", b"upgrade: h2c"),
+        (b"upgrade: websocket", b"upgrade: websocket\r\nupgrade: h2c"),
+        (b"upgrade: websocket", b"x: y"),
+        (b"connection: Upgrade", b"connection: keep-alive"),
+        (b"host", b"ho st"),
+        (b"host", b" host"),
+    ],
+)
+def test_another_request_is_none_of_ours(this: bytes, instead: bytes) -> None:
+    assert this in WIRE
+    assert read_request(WIRE.replace(this, instead)) is None
+
+
+@given(st.binary(max_size=200), st.integers(0, len(WIRE)))
+def test_no_bytes_whatever_raise(data: bytes, length: int) -> None:
+    read_request(WIRE[:length] + data)

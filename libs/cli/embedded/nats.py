@@ -1,8 +1,10 @@
 """The embedded nats-server: its program, configuration file, addresses and health."""
 
 import json
+import os
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,10 @@ from libs.cli.embedded.probes import probe
 from libs.cli.embedded.process import Launch
 
 USER = "starwake"
+MEMORY_LIMIT = "650MiB"
+"""At this size the server begins to collect its garbage sooner (Go's GOMEMLIMIT, a soft limit). A million alarms and
+their listing fit in, which take half as much again without it. With far more than that the server spends up to half of
+its time on collecting: set GOMEMLIMIT higher then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,7 @@ class NatsServer:
             name="nats",
             argv=(str(nats_server_binary()), "--config", str(config)),
             log=self.log,
+            env=environment(os.environ),
         )
 
     @property
@@ -86,6 +93,11 @@ class NatsServer:
                 "",
             )
         )
+
+
+def environment(inherited: Mapping[str, str]) -> dict[str, str]:
+    """The server's environment: what is inherited, and a limit of memory unless that sets one."""
+    return {"GOMEMLIMIT": MEMORY_LIMIT, **inherited}
 
 
 def nats_server_binary() -> Path:

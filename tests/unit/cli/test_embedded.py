@@ -12,6 +12,7 @@ import pytest
 from libs.cli.embedded.data_directory import locked, secrets_of
 from libs.cli.embedded.errors import DataDirectoryError
 from libs.cli.embedded.keeper import pause_before_restart
+from libs.cli.embedded.nats import MEMORY_LIMIT, environment
 from libs.cli.embedded.plan import UpOptions, make_plan
 from libs.cli.embedded.ports import free_ports, is_free
 from libs.cli.embedded.probes import probe
@@ -30,6 +31,11 @@ from tests.support.eventually import eventually
 
 def test_the_first_restart_is_immediate_and_pauses_grow_up_to_ten_seconds() -> None:
     assert [pause_before_restart(deaths) for deaths in range(8)] == [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+
+
+def test_the_server_gets_a_limit_of_memory_unless_the_operator_sets_one() -> None:
+    assert environment({"HOME": "/h"}) == {"HOME": "/h", "GOMEMLIMIT": MEMORY_LIMIT}
+    assert environment({"GOMEMLIMIT": "4GiB"}) == {"GOMEMLIMIT": "4GiB"}
 
 
 def test_ports_chosen_together_are_distinct_and_free() -> None:

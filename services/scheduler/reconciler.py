@@ -1,5 +1,6 @@
 """Gather -> diff -> apply: what waits in the table compared with what is set in the stream, and mended."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
@@ -25,7 +26,7 @@ log = get_logger("reconcile")
 Kind = Literal["build", "event"]
 PAGE = 2_000
 """Rows compared in one go. More of them hold up what is due meanwhile by more than a few milliseconds."""
-_ARM_AT_ONCE = 2_000
+_ARM_AT_ONCE = 500
 SAMPLES = 20
 
 
@@ -130,10 +131,14 @@ class Reconciler:
         if dry_run:
             report.arm += len(plan.arm)
             return
-        for start in range(0, len(plan.arm), _ARM_AT_ONCE):
-            await self._arm(kind, plan.arm[start : start + _ARM_AT_ONCE], report)
-        for start in range(0, len(plan.tombstone), _ARM_AT_ONCE):
-            await self._alarms.disarm(plan.tombstone[start : start + _ARM_AT_ONCE])
+        parts = [plan.arm[start : start + _ARM_AT_ONCE] for start in range(0, len(plan.arm), _ARM_AT_ONCE)]
+        # All at once: while the alarms of one part are on their way, the rows of the next are read.
+        ends = await asyncio.gather(*(self._arm(kind, part, report) for part in parts), return_exceptions=True)
+        for end in ends:
+            if end is not None:
+                raise end
+        if plan.tombstone:
+            await self._alarms.disarm(plan.tombstone)
         metrics.CHANGES.labels("tombstone").inc(len(plan.tombstone))
 
     async def _arm(self, kind: Kind, keys: Sequence[AlarmKey], report: Report) -> None:

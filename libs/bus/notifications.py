@@ -25,8 +25,11 @@ class Notifier:
         Raises:
             BusUnavailable: too much waits for its turn already.
         """
-        items = [
-            Outgoing(subjects.notify(told.player), told.body, encode_headers({"Nats-Msg-Id": told.message_id}))
-            for told in notifications
-        ]
+        items = [Outgoing(subjects.notify(told.player), told.body, _headers(told)) for told in notifications]
         return await self._publisher.publish_many(items, timeout_s=self._timeout_s, ordered=True)
+
+
+def _headers(told: Notification) -> bytes:
+    if told.trace is None:
+        return encode_headers({"Nats-Msg-Id": told.message_id})
+    return encode_headers({"Nats-Msg-Id": told.message_id, "traceparent": told.trace})

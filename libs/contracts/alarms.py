@@ -33,6 +33,7 @@ class EventAlarm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     event: str
     due_at: str
     data: dict[str, Any]
+    trace: str | None = None
 
 
 class Alarm(msgspec.Struct, frozen=True):

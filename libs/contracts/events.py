@@ -19,6 +19,7 @@ DRAGONS_INBOUND = "dragons.inbound"
 DRAGONS_ARRIVED = "dragons.arrived"
 
 _encoder = msgspec.json.Encoder()
+_EVENT = b'{"event":"'
 
 
 class Notification(msgspec.Struct, frozen=True):
@@ -30,11 +31,13 @@ class Notification(msgspec.Struct, frozen=True):
         player: whose feed; None is the feed that everybody has.
         body: the push frame without `type`, `seq` and `prev`, as JSON: `{"event":...,"at":...,"data":{...}}`.
             The gateway puts those three in front without decoding it.
+        trace: W3C `traceparent` of what it tells of; a header of the message, which no player sees.
     """
 
     message_id: str
     player: PlayerId | None
     body: bytes
+    trace: str | None = None
 
 
 def encode_body(event: str, at: datetime, data: object) -> bytes:
@@ -42,15 +45,31 @@ def encode_body(event: str, at: datetime, data: object) -> bytes:
     return _encoder.encode({"event": event, "at": to_rfc3339(at), "data": data})
 
 
-def build_event(event: str, at: datetime, build: BuildRecord) -> Notification:
-    """A push that tells of a build's transition; its message id is that of the row after the transition."""
-    return Notification(f"{build.id}.{build.revision}", build.player, encode_body(event, at, {"build": build.view()}))
+def event_name(body: bytes) -> str:
+    """The event's name in a stored body, read without decoding it; empty where the body was made elsewhere."""
+    if not body.startswith(_EVENT):
+        return ""
+    return body[len(_EVENT) : body.find(b'"', len(_EVENT))].decode(errors="replace")
+
+
+def build_event(event: str, at: datetime, build: BuildRecord, trace: str | None = None) -> Notification:
+    """A push that tells of a build's transition; its message id is that of the row after the transition.
+
+    Args:
+        event: its name.
+        at: when it happened.
+        build: the row after it.
+        trace: the `traceparent` of what caused it: not that of the order, where another one cancelled the build.
+    """
+    body = encode_body(event, at, {"build": build.view()})
+    return Notification(f"{build.id}.{build.revision}", build.player, body, trace)
 
 
 def completion_events(completed: BuildRecord) -> list[Notification]:
     """All that a completed build pushes, in order: `build.completed`, then its follow-ups."""
-    told = [build_event(BUILD_COMPLETED, completed.due_at, completed)]
+    trace = completed.trace
+    told = [build_event(BUILD_COMPLETED, completed.due_at, completed, trace)]
     for number, follow_up in enumerate(completed.follow_ups, start=1):
         body = encode_body(follow_up.event, completed.due_at, follow_up.data)
-        told.append(Notification(f"{completed.id}.{completed.revision}.{number}", completed.player, body))
+        told.append(Notification(f"{completed.id}.{completed.revision}.{number}", completed.player, body, trace))
     return told

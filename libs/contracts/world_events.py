@@ -24,16 +24,24 @@ class EventRecord(msgspec.Struct, frozen=True, kw_only=True):
     data: dict[str, Any]
     due_at: datetime
     revision: Revision
+    trace: str | None = None
+    """W3C `traceparent` of the announcement."""
 
     def told(self) -> Notification:
         """What is pushed when its time has come: known in full beforehand, since it happens at exactly `due_at`."""
         body = encode_body(self.event, self.due_at, self.data)
-        return Notification(f"{self.id}.{self.revision + 1}", self.player, body)
+        return Notification(f"{self.id}.{self.revision + 1}", self.player, body, self.trace)
 
 
 def event_alarm(event: EventRecord) -> Alarm:
     """The alarm of a row in state `scheduled`."""
-    body = EventAlarm(player=event.player, event=event.event, due_at=to_rfc3339(event.due_at), data=event.data)
+    body = EventAlarm(
+        player=event.player,
+        event=event.event,
+        due_at=to_rfc3339(event.due_at),
+        data=event.data,
+        trace=event.trace,
+    )
     return Alarm(AlarmKey("event", event.id, event.revision), event.due_at, _encoder.encode(body))
 
 
@@ -51,4 +59,5 @@ def parse_event_alarm(key: AlarmKey, body: bytes) -> EventRecord:
         data=alarm.data,
         due_at=from_rfc3339(alarm.due_at),
         revision=Revision(key.revision),
+        trace=alarm.trace,
     )

@@ -1,17 +1,20 @@
 """OpenTelemetry tracing, off unless an exporter is configured.
 
-The trace context travels in message headers and in the row (W3C Trace Context, `traceparent`), so that one trace
-spans a frame that comes in and the push that goes out days later. While tracing is off, `inject` and `extract`
-cost one look at a flag.
+The trace context (W3C Trace Context, `traceparent`) travels in message headers, in the rows and in the alarms, so that
+a frame that comes in leads to the push that goes out days later. What happens at once continues a trace; what happens
+days later begins a new one and links to the one before, since no backend keeps a trace open so long.
+
+While tracing is off, whoever could begin a span looks at `enabled` and does nothing else.
 """
 
 import os
-from collections.abc import Generator, Mapping, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from opentelemetry import propagate, trace
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
 if TYPE_CHECKING:
@@ -20,7 +23,23 @@ if TYPE_CHECKING:
     from libs.runtime.settings import TracingSettings
 
 TRACEPARENT: Final = "traceparent"
+
+PLAYER: Final = "starwake.player"
+"""A player's id; EVERYBODY where it is about the feed that everybody has."""
+EVERYBODY: Final = "*"
+COMMAND: Final = "starwake.command"
+COMMAND_ID: Final = "starwake.command_id"
+OUTCOME: Final = "starwake.outcome"
+"""How a command ended: `accepted`, `repeated`, `ok` or an error code."""
+ROW_ID: Final = "starwake.row_id"
+"""A build's or a world event's id: by it all spans of one row are found, however long its life."""
+REVISION: Final = "starwake.revision"
+MESSAGE_ID: Final = "starwake.message_id"
+SEQ: Final = "starwake.seq"
+SOCKETS: Final = "starwake.sockets"
+
 _STANDARD_VARIABLES: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_propagator: Final = TraceContextTextMapPropagator()
 
 
 class Tracing:
@@ -29,46 +48,65 @@ class Tracing:
     def __init__(self, provider: "TracerProvider | None") -> None:
         self._provider = provider
         self._tracer = (provider or trace.NoOpTracerProvider()).get_tracer("starwake")
-
-    @property
-    def enabled(self) -> bool:
+        self.enabled: Final = provider is not None
         """Whether spans are recorded and exported."""
-        return self._provider is not None
 
-    @contextmanager
-    def span(
+    def begin(
         self,
         name: str,
         *,
-        parent: Mapping[str, str] | None = None,
+        parent: str | None = None,
+        links: Iterable[str] = (),
         kind: SpanKind = SpanKind.INTERNAL,
         attributes: Mapping[str, AttributeValue] | None = None,
-    ) -> Generator[Span]:
-        """Record what happens inside as one span; `parent` holds headers as `inject` wrote them."""
-        if self._provider is None:
-            yield trace.INVALID_SPAN
-            return
-        context = propagate.extract(dict(parent)) if parent else None
-        with self._tracer.start_as_current_span(name, context=context, kind=kind, attributes=attributes) as span:
-            yield span
+    ) -> Span:
+        """Begin a span; whoever began it ends it. One that is never ended is never exported.
 
-    def inject(self, headers: MutableMapping[str, str]) -> None:
-        """Write the current span's context into message headers."""
-        if self._provider is not None:
-            propagate.inject(headers)
-
-    def traceparent(self) -> str | None:
-        """The current span's context as one string, for a row; None when there is none."""
-        if self._provider is None:
-            return None
-        headers: dict[str, str] = {}
-        propagate.inject(headers)
-        return headers.get(TRACEPARENT)
+        Args:
+            name: what happens, of a small set of names.
+            parent: the `traceparent` of the span that this one belongs to; without one a new trace begins.
+            links: those of spans that it follows from, of other traces. What links to a sampled span is sampled.
+            kind: whether it serves or sends a message.
+            attributes: ids, and nothing else about players.
+        """
+        context = Context() if parent is None else _propagator.extract({TRACEPARENT: parent}, Context())
+        return self._tracer.start_span(name, context, kind, attributes, _links(links))
 
     def shutdown(self) -> None:
         """Export what is still buffered, and stop."""
         if self._provider is not None:
             self._provider.shutdown()
+
+
+def traceparent_of(span: Span) -> str:
+    """A span's context for a message's header, sampled or not: who gets it does not begin a trace of its own then."""
+    context = span.get_span_context()
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+
+
+def trace_to_keep(span: Span) -> str | None:
+    """The same for a row; None where the span is not sampled, so that nothing is kept of what nobody will see."""
+    return traceparent_of(span) if span.get_span_context().trace_flags.sampled else None
+
+
+def current_trace() -> str | None:
+    """That of the span in whose `use_span` this is called; None where there is none, or it is not sampled."""
+    return trace_to_keep(trace.get_current_span())
+
+
+def add_link(span: Span, traceparent: str) -> None:
+    """Link `span` to one that it follows from."""
+    for link in _links((traceparent,)):
+        span.add_link(link.context)
+
+
+def _links(traceparents: Iterable[str]) -> list[Link]:
+    contexts = [_context_of(each) for each in traceparents]
+    return [Link(context) for context in contexts if context.is_valid]
+
+
+def _context_of(traceparent: str) -> SpanContext:
+    return trace.get_current_span(_propagator.extract({TRACEPARENT: traceparent}, Context())).get_span_context()
 
 
 OFF: Final = Tracing(None)
@@ -83,11 +121,11 @@ def configure_tracing(service: str, settings: "TracingSettings") -> Tracing:
     from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
-    from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased  # noqa: PLC0415
+
+    from libs.runtime.sampling import sampler  # noqa: PLC0415 - it builds on the SDK
 
     provider = TracerProvider(
-        resource=Resource.create({"service.name": f"starwake-{service}"}),
-        sampler=ParentBased(TraceIdRatioBased(settings.trace_ratio)),
+        resource=Resource.create({"service.name": f"starwake-{service}"}), sampler=sampler(settings.trace_ratio)
     )
     # endpoint None: the exporter reads the standard variables itself.
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=settings.otlp_endpoint)))

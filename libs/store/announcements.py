@@ -50,6 +50,7 @@ async def insert_events(
         [event.event for event in events],
         [_encoder.encode(event.data).decode() for event in events],
         [event.due_at for event in events],
+        events[0].trace,
     )
 
 

@@ -1,6 +1,6 @@
 """Completing what is due: the conditional UPDATE that alone decides, and the outbox rows that it leaves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ from libs.contracts.queued import QueuedOrder
 from libs.contracts.times import truncate
 from libs.contracts.world_events import EventRecord
 from libs.store.database import Connection, Record
-from libs.store.outbox import OutboxRow
+from libs.store.outbox import OutboxRow, trace_column
 from libs.store.sql import load
 
 SQL = load("due")
@@ -141,18 +141,23 @@ class Started(msgspec.Struct, frozen=True):
     outbox_id: int
 
 
-async def start_next(connection: Connection, completed: Sequence[str]) -> list[Started]:
+TraceOf = Callable[[BuildRecord], str | None]
+"""The trace that a build's start is told with, asked for before it is known whether it starts."""
+
+
+async def start_next(connection: Connection, completed: Sequence[str], trace_of: TraceOf) -> list[Started]:
     """Start the order that waits behind each of these builds, at the very moment when that build was due."""
     if not completed or not await connection.fetchval(SQL.any_queued):
         return []
-    return await _start(connection, await connection.fetch(SQL.next_queued, completed))
+    return await _start(connection, await connection.fetch(SQL.next_queued, completed), trace_of)
 
 
-async def start_stranded(connection: Connection, older_than_s: float, limit: int) -> list[Started]:
+async def start_stranded(connection: Connection, older_than_s: float, limit: int, trace_of: TraceOf) -> list[Started]:
     """Start orders that wait for a site that is free, given at least `older_than_s` seconds ago."""
     if not await connection.fetchval(SQL.any_queued):
         return []
-    return await _start(connection, await connection.fetch(SQL.stranded_queued, timedelta(seconds=older_than_s), limit))
+    stranded = await connection.fetch(SQL.stranded_queued, timedelta(seconds=older_than_s), limit)
+    return await _start(connection, stranded, trace_of)
 
 
 async def count_overdue(connection: Connection, older_than_s: float) -> int:
@@ -165,11 +170,11 @@ async def count_pending(connection: Connection) -> int:
     return cast("int", await connection.fetchval(SQL.pending))
 
 
-async def _start(connection: Connection, orders: Sequence[Record]) -> list[Started]:
+async def _start(connection: Connection, orders: Sequence[Record], trace_of: TraceOf) -> list[Started]:
     if not orders:
         return []
     builds = [_queued_build(order) for order in orders]
-    told = [build_event(BUILD_STARTED, build.started_at, build) for build in builds]
+    told = [build_event(BUILD_STARTED, build.started_at, build, trace_of(build)) for build in builds]
     records = await connection.fetch(
         SQL.start_queued,
         [build.id for build in builds],
@@ -177,6 +182,7 @@ async def _start(connection: Connection, orders: Sequence[Record]) -> list[Start
         [build.due_at for build in builds],
         [each.message_id for each in told],
         [each.body.decode() for each in told],
+        trace_column(told),
     )
     outbox_ids: dict[str, int] = {record[1]: record[0] for record in records}
     return [
@@ -200,17 +206,20 @@ def _queued_build(order: Record) -> BuildRecord:
     return queued.started(truncate(order[8]))
 
 
-def _message_columns(told: Sequence[tuple[str, Notification]]) -> tuple[list[str], list[str], list[str]]:
+def _message_columns(
+    told: Sequence[tuple[str, Notification]],
+) -> tuple[list[str], list[str], list[str], list[str | None] | None]:
     return (
         [source for source, _ in told],
         [each.message_id for _, each in told],
         [each.body.decode() for _, each in told],
+        trace_column([each for _, each in told]),
     )
 
 
 def _verdict(records: Sequence[Record]) -> Verdict:
     verdict = Verdict(set(), set(), {}, [])
-    for name, due, outbox_id, player, payload, tell_at, created_at, source_id in records:
+    for name, due, outbox_id, player, payload, tell_at, created_at, source_id, trace in records:
         if outbox_id is None:
             if name is None:
                 verdict.queue = due
@@ -219,7 +228,7 @@ def _verdict(records: Sequence[Record]) -> Verdict:
         elif source_id is None:
             verdict.outbox_ids[name] = outbox_id
         else:
-            told = Notification(name, player, payload.encode())
+            told = Notification(name, player, payload.encode(), trace)
             verdict.earlier.append(OutboxRow(outbox_id, told, tell_at, source_id, created_at))
     return verdict
 
@@ -241,7 +250,7 @@ def _build(row: Record) -> BuildRecord:
 
 def _event(row: Record) -> EventRecord:
     return EventRecord(
-        id=row[0], player=row[1], event=row[2], data=_data.decode(row[3]), due_at=row[4], revision=row[5]
+        id=row[0], player=row[1], event=row[2], data=_data.decode(row[3]), due_at=row[4], revision=row[5], trace=row[6]
     )
 
 

@@ -16,6 +16,7 @@ from libs.contracts.queued import QueuedOrder
 from libs.store.builds import build_from_row, encode_follow_ups, queued_from_row
 from libs.store.database import Connection
 from libs.store.errors import StoreConflict
+from libs.store.outbox import trace_column
 from libs.store.sql import load
 
 _SQL = load("orders")
@@ -263,6 +264,7 @@ async def _insert(connection: Connection, writes: Writes) -> list[int]:
         [told.notification.player for told in outbox],
         [told.notification.body.decode() for told in outbox],
         [told.tell_at for told in outbox],
+        trace_column([told.notification for told in outbox]),
     )
     ids = {message_id: row_id for row_id, message_id in rows}
     return [ids[told.notification.message_id] for told in outbox]

@@ -54,12 +54,21 @@ async def read_backlog(connection: Connection) -> tuple[int, datetime | None]:
     return (0, None) if row is None else (cast("int", row[0]), cast("datetime | None", row[1]))
 
 
+def trace_column(told: Sequence[Notification]) -> list[str | None] | None:
+    """The parameter for the rows' traces: None, which Postgres makes a column of NULLs, where nothing is traced."""
+    traces = [each.trace for each in told]
+    return traces if any(traces) else None
+
+
 def _rows(records: Sequence[Record]) -> list[OutboxRow]:
     return [
         OutboxRow(
             id=record[0],
             notification=Notification(
-                record[1], None if record[2] is None else PlayerId(record[2]), cast("str", record[3]).encode()
+                record[1],
+                None if record[2] is None else PlayerId(record[2]),
+                cast("str", record[3]).encode(),
+                record[7],
             ),
             tell_at=record[4],
             source_id=record[6],

@@ -125,7 +125,8 @@ class OutboxTable(_Table, table=True):
     """What somebody has yet to be told; deleted once the stream holds it.
 
     `payload` is the stored body of the push, `tell_at` the moment before which no teller tells it, `player` null the
-    feed that everybody has. Rows of one source are told in the order of `id`.
+    feed that everybody has, `trace` the trace context that the push bears. Rows of one source are told in the order of
+    `id`.
     """
 
     __tablename__: ClassVar[str] = "outbox"  # pyright: ignore[reportIncompatibleUnannotatedOverride, reportIncompatibleVariableOverride]
@@ -146,6 +147,7 @@ class OutboxTable(_Table, table=True):
     created_at: datetime = Field(
         sa_column=Column(DateTime(timezone=True), nullable=False, server_default=func.now()),
     )
+    trace: str | None = Field(default=None, sa_column=Column(Text))
 
 
 class QueuedOrderTable(_Table, table=True):
@@ -203,6 +205,7 @@ class WorldEventTable(_Table, table=True):
     created_at: datetime = Field(
         sa_column=Column(DateTime(timezone=True), nullable=False, server_default=func.now()),
     )
+    trace: str | None = Field(default=None, sa_column=Column(Text))
 
 
 class FeedMarkTable(_Table, table=True):

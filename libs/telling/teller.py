@@ -18,12 +18,14 @@ from libs.bus.notifications import Notifier
 from libs.bus.publish import JetStreamPublisher, PublishResult
 from libs.bus.streams import DUPLICATE_WINDOW_S, NOTIFICATIONS
 from libs.runtime.logs import get_logger
+from libs.runtime.tracing import OFF, Tracing
 from libs.store.database import Database
 from libs.store.errors import StoreError
 from libs.store.outbox import OutboxRow, delete_told
 from libs.telling import faults
 from libs.telling.clock import DatabaseClock
 from libs.telling.line import Job, Line
+from libs.telling.traced import TracedNotifier
 
 if TYPE_CHECKING:
     from libs.contracts.ids import PlayerId
@@ -60,9 +62,10 @@ class Teller:
         clock: decides when a row's time has come.
         limit: how many rows wait in memory at most.
         on_told: called with each row and the database's time at which the stream had acknowledged it.
+        tracing: spans, if they are on.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - wired once, by a composition root
         self,
         database: Database,
         bus: Bus,
@@ -70,11 +73,13 @@ class Teller:
         *,
         limit: int = LINE_LIMIT,
         on_told: Callable[[OutboxRow, float], None] | None = None,
+        tracing: Tracing = OFF,
     ) -> None:
         self._database = database
         self._bus = bus
         self._clock = clock
-        self._notifier = Notifier(JetStreamPublisher(bus, max_in_flight=_IN_FLIGHT))
+        publisher = JetStreamPublisher(bus, max_in_flight=_IN_FLIGHT)
+        self._notifier = TracedNotifier(publisher, tracing) if tracing.enabled else Notifier(publisher)
         self._line = Line(limit)
         self._on_told = on_told
         self._wake = asyncio.Event()

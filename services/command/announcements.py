@@ -22,8 +22,10 @@ _OWN: Final = "build."
 _encoder = msgspec.json.Encoder()
 
 
-def plan(args: Announce, now: datetime, series: str, new_id: Callable[[], str]) -> list[EventRecord]:
-    """The pushes of an announcement, in the order of their times.
+def plan(
+    args: Announce, now: datetime, series: str, new_id: Callable[[], str], trace: str | None = None
+) -> list[EventRecord]:
+    """The pushes of an announcement, in the order of their times; `trace` is the one that it was made in.
 
     A warning whose time has passed is given at once; several such are one.
 
@@ -36,7 +38,9 @@ def plan(args: Announce, now: datetime, series: str, new_id: Callable[[], str]) 
     common = {**args.payload, "event_id": series}
 
     def event(name: str, due_at: datetime, data: dict[str, Any]) -> EventRecord:
-        return EventRecord(id=new_id(), player=player, event=name, data=data, due_at=due_at, revision=Revision(1))
+        return EventRecord(
+            id=new_id(), player=player, event=name, data=data, due_at=due_at, revision=Revision(1), trace=trace
+        )
 
     moments = sorted({max(at - timedelta(seconds=ahead), now) for ahead in args.warn_s}) if at > now else []
     warnings = [

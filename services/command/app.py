@@ -95,7 +95,7 @@ class Parts(NamedTuple):
 async def _work(runtime: Runtime, settings: CommandSettings, parts: Parts) -> None:
     database, bus, catalogue, game = parts
     clock = DatabaseClock(database)
-    teller = Teller(database, bus, clock)
+    teller = Teller(database, bus, clock, tracing=runtime.tracing)
     aftermath = Aftermath(Alarms(bus, JetStreamPublisher(bus)), teller)
     desk = Desk(
         database,
@@ -109,7 +109,7 @@ async def _work(runtime: Runtime, settings: CommandSettings, parts: Parts) -> No
     )
     watch = Watch(bus, database, (TIMERS, NOTIFICATIONS))
     watch.register(runtime.health)
-    calls = CallTasks()
+    calls = CallTasks(runtime.tracing)
     reads = Reads(database, catalogue, game.orders, calls)
     operations = Operations(database, aftermath)
     with suppress(StoreError):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from libs.contracts.alarms import Alarm, build_alarm
 from libs.contracts.builds import BuildState
@@ -32,6 +33,8 @@ class Answer:
     outcome: str
     error: tuple[str, str] | None = None
     headers: Mapping[str, str] | None = None
+    follows: tuple[str, ...] = ()
+    """The traces of earlier orders whose builds it changed or started; empty where the request is not traced."""
 
 
 @dataclass(slots=True)
@@ -129,7 +132,8 @@ def decide(
             continue
         player.apply(outcome)
         _record(decision.writes, request, outcome, body, loaded)
-        decision.answers.append(Answer(body, ACCEPTED))
+        follows = () if request.trace is None else _follows(outcome, request.trace)
+        decision.answers.append(Answer(body, ACCEPTED, follows=follows))
     return decision
 
 
@@ -155,16 +159,21 @@ def _record(writes: Writes, request: Request, outcome: Outcome, body: bytes, loa
         else:
             writes.expected.setdefault(build.id, build.revision - 1)
             writes.changed[build.id] = build
-        writes.outbox.append(Told(build_event(event, at, build), build.id, build.revision, at))
+        writes.outbox.append(Told(build_event(event, at, build, request.trace), build.id, build.revision, at))
     for order in outcome.queued:
         writes.queued[order.id] = order
-        writes.outbox.append(_queue_event(BUILD_QUEUED, f"{order.id}.0", order, loaded))
+        writes.outbox.append(_queue_event(BUILD_QUEUED, f"{order.id}.0", order, loaded.now, request.trace))
     for order in outcome.unqueued:
         writes.unqueued.append(order.id)
-        writes.outbox.append(_queue_event(BUILD_UNQUEUED, f"{order.id}.0.1", order, loaded))
+        writes.outbox.append(_queue_event(BUILD_UNQUEUED, f"{order.id}.0.1", order, loaded.now, request.trace))
     writes.unqueued.extend(order.id for order in outcome.started_from_queue)
 
 
-def _queue_event(event: str, message_id: str, order: QueuedOrder, loaded: Loaded) -> Told:
-    body = encode_body(event, loaded.now, {"queued": order.view()})
-    return Told(Notification(message_id, order.player, body), order.id, 0, loaded.now)
+def _queue_event(event: str, message_id: str, order: QueuedOrder, now: datetime, trace: str | None) -> Told:
+    body = encode_body(event, now, {"queued": order.view()})
+    return Told(Notification(message_id, order.player, body, trace), order.id, 0, now)
+
+
+def _follows(outcome: Outcome, trace: str) -> tuple[str, ...]:
+    rows = (*(build for build, _, _ in outcome.transitions), *outcome.unqueued)
+    return tuple({row.trace: None for row in rows if row.trace is not None and row.trace != trace})

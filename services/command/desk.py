@@ -4,18 +4,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from libs.bus.message import Message
+from opentelemetry.trace import Span
+
 from libs.bus.service import Request as Call
 from libs.contracts.commands import REFUSALS_HEADER
 from libs.contracts.reasons import ErrorCode, Refusal
 from libs.runtime.logs import get_logger
-from libs.runtime.tracing import OFF, Tracing
+from libs.runtime.tracing import OFF, Tracing, trace_to_keep
 from libs.store import orders
 from libs.store.database import Database
 from libs.store.errors import StoreConflict, StoreError, StoreUnavailable
 from libs.store.outbox import OutboxRow, read_earlier
 from libs.telling import faults
-from services.command import metrics
+from services.command import metrics, spans
 from services.command.aftermath import Aftermath
 from services.command.batcher import Batcher
 from services.command.decide import Answer, Decision, ask_of, decide, refused
@@ -24,7 +25,6 @@ from services.command.rules import World
 
 log = get_logger("desk")
 
-TRACEPARENT = "traceparent"
 _UNAVAILABLE = refused(Refusal(ErrorCode.UNAVAILABLE, "orders cannot be taken at the moment, try again"))
 _INTERNAL = refused(Refusal(ErrorCode.INTERNAL, "this order could not be carried out"))
 
@@ -34,6 +34,7 @@ class _Waiting:
     call: Call
     request: Request
     since: float
+    span: Span | None = None
 
 
 class Desk:
@@ -73,18 +74,25 @@ class Desk:
     def handle(self, call: Call) -> None:
         """Take one order in; called from the read loop, never waits."""
         since = time.perf_counter()
+        span = spans.begin(self._tracing, call, "order") if self._tracing.enabled else None
+        trace = spans.trace_of(call) if span is None else trace_to_keep(span)
         try:
-            request = self._parser.parse(call.subject, call.payload, self._trace(call))
+            request = self._parser.parse(call.subject, call.payload, trace)
         except Refusal as refusal:
             answer = refused(refusal)
             # Not by the subject's name: anybody may have made it up.
             metrics.ORDERS.labels(command="malformed", outcome=answer.outcome).inc()
             call.respond(answer.body, answer.error)
+            if span is not None:
+                spans.end(span, answer.outcome)
             return
         if call.raw_headers:
             request.refusals = acceptable_count(call.headers.get(REFUSALS_HEADER))
-        if not self._batcher.offer(_Waiting(call, request, since)):
-            _reply(call, request, _UNAVAILABLE, since)
+        if span is not None:
+            spans.describe(span, request)
+        waiting = _Waiting(call, request, since, span)
+        if not self._batcher.offer(waiting):
+            _reply(waiting, _UNAVAILABLE)
 
     async def run(self) -> None:
         """Carry orders out until cancelled."""
@@ -93,14 +101,6 @@ class Desk:
     async def drain(self, timeout_s: float) -> bool:
         """Wait until every order that was taken in is answered."""
         return await self._batcher.drain(timeout_s)
-
-    def _trace(self, call: Message) -> str | None:
-        traceparent = call.headers.get(TRACEPARENT) if call.raw_headers else None
-        if not self._tracing.enabled:
-            return traceparent
-        parent = {TRACEPARENT: traceparent} if traceparent else None
-        with self._tracing.span("order received", parent=parent, attributes={"subject": call.subject}):
-            return self._tracing.traceparent()
 
     async def _carry_out(self, batch: list[_Waiting]) -> None:
         requests = [each.request for each in batch]
@@ -121,13 +121,13 @@ class Desk:
             answers = decision.answers
             faults.reach(faults.AFTER_COMMIT)
             for each, answer in zip(batch, answers, strict=True):
-                _reply(each.call, each.request, answer, each.since)
+                _reply(each, answer)
             self._aftermath.take(decision.alarms(), decision.outdated(), rows)
             metrics.BATCH_SIZE.observe(len(batch))
             metrics.COMMIT_SECONDS.observe(time.perf_counter() - begun)
             return
         for each, answer in zip(batch, answers, strict=True):
-            _reply(each.call, each.request, answer, each.since)
+            _reply(each, answer)
 
     async def _one_by_one(self, batch: list[_Waiting], error: StoreError) -> None:
         """The database refuses something in this batch for what it is: find it, and carry out the others."""
@@ -137,7 +137,7 @@ class Desk:
             return
         (each,) = batch
         log.error("orders.refused_by_database", command=each.request.order.command, exc_info=error)
-        _reply(each.call, each.request, _INTERNAL, each.since)
+        _reply(each, _INTERNAL)
 
     async def _transaction(self, requests: Sequence[Request]) -> tuple[Decision, list[OutboxRow]]:
         asks = [ask_of(request, self._world) for request in requests]
@@ -168,10 +168,12 @@ class Desk:
         return await self._database.retrying(attempt)
 
 
-def _reply(call: Call, request: Request, answer: Answer, since: float) -> None:
-    call.respond(answer.body, answer.error, answer.headers)
-    metrics.answered(request.order.command, answer.outcome).inc()
-    metrics.ANSWER_SECONDS.observe(time.perf_counter() - since)
+def _reply(waiting: _Waiting, answer: Answer) -> None:
+    waiting.call.respond(answer.body, answer.error, answer.headers)
+    metrics.answered(waiting.request.order.command, answer.outcome).inc()
+    metrics.ANSWER_SECONDS.observe(time.perf_counter() - waiting.since)
+    if waiting.span is not None:
+        spans.end(waiting.span, answer.outcome, answer.follows)
 
 
 def _rule_failed(request: Request, error: Exception) -> None:

@@ -14,6 +14,7 @@ from libs.contracts.ids import new_id
 from libs.contracts.reasons import ErrorCode, Refusal
 from libs.contracts.times import to_rfc3339
 from libs.contracts.world_events import EventRecord, event_alarm
+from libs.runtime.tracing import current_trace
 from libs.store import announcements as rows
 from libs.store.database import Database
 from libs.store.orders import Remembered
@@ -47,6 +48,7 @@ class Operations:
             raise Refusal(ErrorCode.BAD_REQUEST, "an id has 1 to 64 characters")
         refuse_nul(command_id)
         mark = fingerprint(call.payload)
+        trace = current_trace()
 
         async def attempt() -> tuple[bytes, list[EventRecord]]:
             async with self._database.transaction() as connection:
@@ -54,7 +56,7 @@ class Operations:
                 if remembered is not None:
                     return _again(remembered, mark), []
                 series = new_id()
-                events = plan(args, now, series, new_id)
+                events = plan(args, now, series, new_id, trace)
                 body = _told(series, events)
                 await rows.insert_events(connection, series, events[0].player, events)
                 await rows.remember(connection, command_id, Remembered(ANNOUNCE, mark, body))

@@ -29,8 +29,8 @@ class Reads:
         self.handlers: dict[str, Callable[[Call], None]] = {
             "build.list": tasks.handler("build.list", self.build_list),
             "build.queued": tasks.handler("build.queued", self.build_queued),
-            "catalogue.list": self.catalogue_list,
-            "commands": self.commands,
+            "catalogue.list": tasks.instant("catalogue.list", self.catalogue_list),
+            "commands": tasks.instant("commands", self.commands),
         }
         self._commands_body = result_body({"commands": sorted([*orders, *self.handlers])})
 

@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from opentelemetry.trace import use_span
+
 from libs.bus.service import Request as Call
 from libs.contracts.reasons import ErrorCode, Refusal
 from libs.runtime.logs import get_logger
+from libs.runtime.tracing import OFF, Tracing
 from libs.store.errors import StoreError, StoreUnavailable
-from services.command import metrics
+from services.command import metrics, spans
 from services.command.decide import ACCEPTED, refused
 
 log = get_logger("tasks")
@@ -21,9 +24,10 @@ _FAILED = Refusal(ErrorCode.INTERNAL, "this could not be carried out")
 class CallTasks:
     """Runs each call in a task of its own, `limit` of them at most, and sees that each is answered."""
 
-    def __init__(self, limit: int = 256) -> None:
+    def __init__(self, tracing: Tracing = OFF, *, limit: int = 256) -> None:
+        self._tracing = tracing
         self._limit = limit
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[str]] = set()
 
     def handler(self, name: str, answering: Answering) -> Callable[[Call], None]:
         """An endpoint's handler that answers with what `answering` returns, or with its `Refusal`."""
@@ -32,11 +36,26 @@ class CallTasks:
             if len(self._running) >= self._limit:
                 _refuse(call, name, _BUSY)
                 return
-            task = asyncio.create_task(_answer(call, name, answering), name=name)
+            answer = self._traced(call, name, answering) if self._tracing.enabled else _answer(call, name, answering)
+            task = asyncio.create_task(answer, name=name)
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
         return handle
+
+    def instant(self, name: str, handle: Callable[[Call], None]) -> Callable[[Call], None]:
+        """An endpoint's handler that answers before it returns."""
+        if not self._tracing.enabled:
+            return handle
+
+        def traced(call: Call) -> None:
+            span = spans.begin(self._tracing, call, f"call {name}")
+            try:
+                handle(call)
+            finally:
+                span.end()
+
+        return traced
 
     async def drain(self, timeout_s: float) -> None:
         """Wait until all are answered; break off what takes longer than `timeout_s` seconds."""
@@ -45,28 +64,40 @@ class CallTasks:
         for task in tuple(self._running):
             task.cancel()
 
+    async def _traced(self, call: Call, name: str, answering: Answering) -> str:
+        span = spans.begin(self._tracing, call, f"call {name}")
+        outcome = "broken off"
+        try:
+            with use_span(span):
+                outcome = await _answer(call, name, answering)
+        finally:
+            spans.end(span, outcome)
+        return outcome
 
-async def _answer(call: Call, name: str, answering: Answering) -> None:
+
+async def _answer(call: Call, name: str, answering: Answering) -> str:
+    """How it ended."""
     try:
         body = await answering(call)
     except Refusal as refusal:
-        _refuse(call, name, refusal)
+        return _refuse(call, name, refusal)
     except StoreUnavailable as error:
         log.warning("call.unavailable", command=name, error=str(error))
-        _refuse(call, name, _AWAY)
+        return _refuse(call, name, _AWAY)
     except StoreError:
         log.exception("call.refused_by_database", command=name)
-        _refuse(call, name, _FAILED)
+        return _refuse(call, name, _FAILED)
     except Exception:
         # Whoever asked has to be answered whatever is wrong.
         log.exception("call.failed", command=name)
-        _refuse(call, name, _FAILED)
-    else:
-        metrics.ORDERS.labels(command=name, outcome=ACCEPTED).inc()
-        call.respond(body)
+        return _refuse(call, name, _FAILED)
+    metrics.ORDERS.labels(command=name, outcome=ACCEPTED).inc()
+    call.respond(body)
+    return ACCEPTED
 
 
-def _refuse(call: Call, name: str, refusal: Refusal) -> None:
+def _refuse(call: Call, name: str, refusal: Refusal) -> str:
     answer = refused(refusal)
     metrics.ORDERS.labels(command=name, outcome=answer.outcome).inc()
     call.respond(answer.body, answer.error)
+    return answer.outcome

@@ -1,11 +1,10 @@
 """Commands on their way to the command service and back: bytes there, bytes here, neither decoded."""
 
 import time
-from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import Span, SpanKind
 
 from libs.bus.connection import Bus, Message
 from libs.bus.errors import BusError, NoResponders, PayloadTooLarge
@@ -14,8 +13,9 @@ from libs.contracts import frames, subjects
 from libs.contracts.commands import REFUSALS_HEADER
 from libs.contracts.ids import PlayerId
 from libs.contracts.reasons import ErrorCode
+from libs.runtime import tracing as traces
 from libs.runtime.logs import get_logger
-from libs.runtime.tracing import OFF, Tracing
+from libs.runtime.tracing import OFF, TRACEPARENT, Tracing
 from services.gateway import metrics
 from services.gateway.effects import Forward
 from services.gateway.tasks import Tasks
@@ -44,6 +44,15 @@ class Asker(Protocol):
         ...
 
 
+class _Asked(NamedTuple):
+    """A command on its way: since when, for whom, and its span where it is traced."""
+
+    command: Forward
+    started: float
+    asker: Asker
+    span: Span | None
+
+
 class _Listed(msgspec.Struct):
     commands: list[str]
 
@@ -69,66 +78,60 @@ class Forwarder:
         """Forward one command; `asker.answered` is called exactly once, possibly before this returns."""
         started = time.perf_counter()
         subject = subjects.command(player, command.command)
+        span = self._begin(player, command) if self._tracing.enabled else None
+        headers = None if span is None else {TRACEPARENT: traces.traceparent_of(span)}
+        asked = _Asked(command, started, asker, span)
 
         def answered(reply: Message | BusError) -> None:
             if isinstance(reply, Message):
                 refusals = find_header(reply.raw_headers, _REFUSALS) if reply.raw_headers else None
                 left_s = started + self._timeout_s - time.perf_counter()
                 if refusals is not None and left_s > 0 and asker.waits_for(command):
-                    send(left_s, {REFUSALS_HEADER: refusals.decode(errors="replace")})
+                    send(left_s, {**(headers or {}), REFUSALS_HEADER: refusals.decode(errors="replace")})
                 else:
-                    self._finish(command, _checked_body(reply), started, asker)
+                    self._finish(asked, _checked_body(reply))
             elif isinstance(reply, NoResponders):
-                self._tasks.spawn(self._nobody_listens(player, command, started, asker), "unknown-command")
+                self._tasks.spawn(self._nobody_listens(player, asked), "unknown-command")
             else:
-                self._finish(command, _failure(reply), started, asker)
+                self._finish(asked, _failure(reply))
 
-        def send(timeout_s: float, headers: dict[str, str] | None = None) -> None:
-            if self._tracing.enabled:
-                self._tasks.spawn(self._traced(subject, command, answered, timeout_s, headers), "traced-command")
-                return
+        def send(timeout_s: float, headers: dict[str, str] | None) -> None:
             try:
                 self._bus.call(subject, command.frame, answered, timeout_s=timeout_s, headers=headers)
             except BusError as error:
-                self._finish(command, _failure(error), started, asker)
+                self._finish(asked, _failure(error))
 
-        send(self._timeout_s)
+        send(self._timeout_s, headers)
 
-    async def _traced(
-        self,
-        subject: str,
-        command: Forward,
-        answered: Callable[[Message | BusError], None],
-        timeout_s: float,
-        headers: dict[str, str] | None,
-    ) -> None:
-        with self._tracing.span(f"command {command.command}", kind=SpanKind.CLIENT):
-            headers = dict(headers or {})
-            self._tracing.inject(headers)
-            try:
-                reply = await self._bus.request(subject, command.frame, timeout_s=timeout_s, headers=headers)
-            except BusError as error:
-                answered(error)
-            else:
-                answered(reply)
+    def _begin(self, player: PlayerId, command: Forward) -> Span:
+        """The span of a frame, from its coming in to its answer; what the command leads to are parts of it."""
+        attributes = {traces.PLAYER: player, traces.COMMAND_ID: command.command_id or ""}
+        return self._tracing.begin("command", kind=SpanKind.SERVER, attributes=attributes)
 
-    async def _nobody_listens(self, player: PlayerId, command: Forward, started: float, asker: Asker) -> None:
+    async def _nobody_listens(self, player: PlayerId, asked: _Asked) -> None:
         """No such command, or no command service? Whoever lists the commands knows."""
         body = frames.error_body(ErrorCode.UNAVAILABLE, "the command service is not answering; try again")
         try:
             reply = await self._bus.request(subjects.command(player, _LIST_COMMANDS), b"{}", timeout_s=_LIST_TIMEOUT_S)
-            if command.command not in _list_decoder.decode(reply.payload).result.commands:
-                body = frames.error_body(ErrorCode.UNKNOWN_COMMAND, f"there is no command {command.command!r}")
+            if asked.command.command not in _list_decoder.decode(reply.payload).result.commands:
+                body = frames.error_body(ErrorCode.UNKNOWN_COMMAND, f"there is no command {asked.command.command!r}")
         except (BusError, msgspec.DecodeError) as error:
             _log.warning("commands.not_listed", error=str(error))
-        self._finish(command, body, started, asker)
+        self._finish(asked, body)
 
     @staticmethod
-    def _finish(command: Forward, body: bytes, started: float, asker: Asker) -> None:
+    def _finish(asked: _Asked, body: bytes) -> None:
+        command, started, asker, span = asked
         outcome = "ok" if body.startswith(_RESULT) else _error_code(body)
         metrics.count_command(command.command, outcome)
         metrics.COMMAND_SECONDS.observe(time.perf_counter() - started)
         asker.answered(command, frames.answer_frame(command.command_id, command.command, body))
+        if span is not None:
+            if outcome != ErrorCode.UNKNOWN_COMMAND:  # a name that only a client knows is not kept
+                span.update_name(f"command {command.command}")
+                span.set_attribute(traces.COMMAND, command.command)
+            span.set_attribute(traces.OUTCOME, outcome)
+            span.end()
 
 
 def _checked_body(reply: Message) -> bytes:

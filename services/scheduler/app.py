@@ -54,7 +54,7 @@ async def serve(runtime: Runtime, settings: SchedulerSettings) -> None:
         if bus is None:
             return
         try:
-            await _serve(runtime, assemble(settings, database, bus), settings)
+            await _serve(runtime, assemble(settings, database, bus, runtime.tracing), settings)
         finally:
             await bus.close()
     finally:

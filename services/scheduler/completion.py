@@ -18,6 +18,7 @@ from libs.contracts.events import Notification
 from libs.contracts.subjects import AlarmKey
 from libs.contracts.world_events import EventRecord
 from libs.runtime.logs import get_logger
+from libs.runtime.tracing import OFF, Tracing
 from libs.store import due
 from libs.store.database import Connection, Database
 from libs.store.errors import StoreError
@@ -26,6 +27,7 @@ from libs.telling import DatabaseClock, Teller, TellResult, faults
 from services.scheduler import metrics
 from services.scheduler.recent import Recent
 from services.scheduler.rows import Row, key_of, told_by
+from services.scheduler.spans import Spans
 
 log = get_logger("completion")
 
@@ -42,6 +44,7 @@ class Outcome:
         tell_started: what has to be told of those, after the rest.
         players: how many rows of each player were claimed (only by `complete_overdue`).
         dropped: keys of rows that were given up for now; whoever asked for them has been answered.
+        spans: of this transaction; they end when it is committed.
     """
 
     completed: list[AlarmKey] = field(default_factory=list[AlarmKey])
@@ -51,6 +54,7 @@ class Outcome:
     tell_started: list[OutboxRow] = field(default_factory=list[OutboxRow])
     players: dict[str, int] = field(default_factory=dict[str, int])
     dropped: set[AlarmKey] = field(default_factory=set[AlarmKey])
+    spans: Spans = field(default_factory=Spans)
 
     def add(self, other: "Outcome") -> None:
         """Put what another transaction did to this."""
@@ -65,14 +69,22 @@ class Outcome:
 class Completer:
     """Completes rows in the table, and tells of it."""
 
-    def __init__(
-        self, database: Database, alarms: Alarms, teller: Teller, clock: DatabaseClock, *, ahead_s: float
+    def __init__(  # noqa: PLR0913 - wired once, by `assemble`
+        self,
+        database: Database,
+        alarms: Alarms,
+        teller: Teller,
+        clock: DatabaseClock,
+        *,
+        ahead_s: float,
+        tracing: Tracing = OFF,
     ) -> None:
         self._database = database
         self._alarms = alarms
         self._teller = teller
         self._clock = clock
         self._ahead = timedelta(seconds=ahead_s)
+        self._tracing = tracing
         self.recent = Recent()
         self._queues = True
 
@@ -123,8 +135,9 @@ class Completer:
         """
 
         async def work(connection: Connection) -> Outcome:
-            outcome = Outcome()
-            await self._add_started(connection, outcome, await due.start_stranded(connection, older_than_s, limit))
+            outcome = self._outcome()
+            started = await due.start_stranded(connection, older_than_s, limit, outcome.spans.start)
+            await self._add_started(connection, outcome, started)
             return outcome
 
         return await self._committed(work)
@@ -154,6 +167,8 @@ class Completer:
         if outcome.completed:
             metrics.COMMIT_SECONDS.observe(time.perf_counter() - began)
             metrics.BATCH_SIZE.observe(len(outcome.completed))
+        if self._tracing.enabled:
+            outcome.spans.end([*(key.id for key in outcome.completed), *(build.id for build in outcome.started)])
         for key in outcome.completed:
             self.recent.add(key)
         events = sum(key.kind == "event" for key in outcome.completed)
@@ -162,27 +177,27 @@ class Completer:
         return outcome
 
     async def _complete_alone(self, connection: Connection, builds: Sequence[Row]) -> Outcome:
-        outcome = Outcome()
+        outcome = self._outcome()
         await self._complete_builds(connection, [row for row in builds if isinstance(row, BuildRecord)], outcome)
         return outcome
 
     async def _complete(self, connection: Connection, rows: Sequence[Row]) -> Outcome:
         """Builds before events, in each table by id: one lock order everywhere."""
-        outcome = Outcome()
+        outcome = self._outcome()
         builds = [row for row in rows if isinstance(row, BuildRecord)]
         events = [row for row in rows if isinstance(row, EventRecord)]
         if builds:
             await self._complete_builds(connection, builds, outcome)
-            started = await due.start_next(connection, [key.id for key in outcome.completed])
+            started = await due.start_next(connection, [key.id for key in outcome.completed], outcome.spans.start)
             await self._add_started(connection, outcome, started)
         if events:
-            messages = {event.id: told_by(event) for event in events}
+            messages = {event.id: told_by(event) for event in outcome.spans.complete(events)}
             verdict = await due.complete_events(connection, events, messages, self._ahead)
             self._add_verdict(outcome, events, messages, verdict)
         return outcome
 
     async def _complete_builds(self, connection: Connection, builds: Sequence[BuildRecord], outcome: Outcome) -> None:
-        messages: dict[str, list[Notification]] = {build.id: told_by(build) for build in builds}
+        messages: dict[str, list[Notification]] = {build.id: told_by(build) for build in outcome.spans.complete(builds)}
         verdict = await due.complete_builds(connection, builds, messages, self._ahead)
         self._queues = verdict.queue
         outcome.tell += verdict.earlier
@@ -192,13 +207,16 @@ class Completer:
         """Start what waits behind builds that are completed already; what this misses, `start_stranded` finds."""
 
         async def work(connection: Connection) -> Outcome:
-            followed = Outcome()
-            started = await due.start_next(connection, [key.id for key in outcome.completed])
+            followed = self._outcome()
+            started = await due.start_next(connection, [key.id for key in outcome.completed], followed.spans.start)
             await self._add_started(connection, followed, started)
             return followed
 
         with suppress(StoreError):
             outcome.add(await self._committed(work))
+
+    def _outcome(self) -> Outcome:
+        return Outcome(spans=Spans(self._tracing))
 
     def _add_verdict(
         self,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from libs.bus.alarms import Alarms
 from libs.bus.connection import Bus
 from libs.bus.publish import JetStreamPublisher
+from libs.runtime.tracing import OFF, Tracing
 from libs.store.database import Database
 from libs.store.outbox import OutboxRow
 from libs.telling import DatabaseClock, Teller
@@ -41,13 +42,13 @@ class Parts:
     reconciler: Reconciler
 
 
-def assemble(settings: SchedulerSettings, database: Database, bus: Bus) -> Parts:
+def assemble(settings: SchedulerSettings, database: Database, bus: Bus, tracing: Tracing = OFF) -> Parts:
     """The parts of a scheduler on these connections."""
     ahead_s = settings.commit_ahead_ms / 1000
     clock = DatabaseClock(database)
-    teller = Teller(database, bus, clock, on_told=_observe)
+    teller = Teller(database, bus, clock, on_told=_observe, tracing=tracing)
     alarms = Alarms(bus, JetStreamPublisher(bus, max_in_flight=_ALARMS_IN_FLIGHT), now=clock.datetime)
-    completer = Completer(database, alarms, teller, clock, ahead_s=ahead_s)
+    completer = Completer(database, alarms, teller, clock, ahead_s=ahead_s, tracing=tracing)
     gather_s = ahead_s * _GATHER_SHARE
     hold: Keep = Hold(limit=settings.hold_limit, ahead_s=ahead_s - gather_s, sweep_ahead_s=ahead_s * _SWEEP_SHARE)
     keeper = Keeper(

@@ -1,7 +1,7 @@
 -- name: insert_events
 -- An announcement: each of its pushes is a row of its own, which waits for its time.
-INSERT INTO world_event (id, series, player, event, data, due_at, state, revision)
-SELECT id, $1, $2, event, data, due_at, 'scheduled', 1
+INSERT INTO world_event (id, series, player, event, data, due_at, state, revision, trace)
+SELECT id, $1, $2, event, data, due_at, 'scheduled', 1, $7
 FROM unnest($3::uuid[], $4::text[], $5::jsonb[], $6::timestamptz[]) AS new (id, event, data, due_at)
 
 -- name: remembered

@@ -23,7 +23,7 @@ ORDER BY due_at, id
 
 -- name: scheduled
 -- Whole rows of these world events, as far as they still wait.
-SELECT id::text, player, event, data::text, due_at, revision
+SELECT id::text, player, event, data::text, due_at, revision, trace
 FROM world_event
 WHERE id = ANY($1::uuid[]) AND state = 'scheduled'
 ORDER BY due_at, id
@@ -40,7 +40,7 @@ FOR NO KEY UPDATE SKIP LOCKED
 
 -- name: claim_events
 -- Overdue world events, oldest first, that nobody else is working on.
-SELECT id::text, player, event, data::text, due_at, revision
+SELECT id::text, player, event, data::text, due_at, revision, trace
 FROM world_event
 WHERE state = 'scheduled' AND due_at <= $1
 ORDER BY due_at, id
@@ -68,24 +68,25 @@ WITH wanted AS (
     WHERE b.id = l.id AND l.due
     RETURNING b.id, b.player, b.revision, b.due_at
 ), told AS (
-    INSERT INTO outbox (message_id, source_kind, source_id, revision, player, payload, tell_at)
-    SELECT m.message_id, 'build', c.id, c.revision, c.player, m.payload, c.due_at
-    FROM unnest($6::uuid[], $7::text[], $8::text[]) WITH ORDINALITY AS m (id, message_id, payload, place)
+    INSERT INTO outbox (message_id, source_kind, source_id, revision, player, payload, tell_at, trace)
+    SELECT m.message_id, 'build', c.id, c.revision, c.player, m.payload, c.due_at, m.trace
+    FROM unnest($6::uuid[], $7::text[], $8::text[], $9::text[])
+        WITH ORDINALITY AS m (id, message_id, payload, trace, place)
     JOIN completed c ON c.id = m.id
     ORDER BY m.place
     RETURNING id, message_id
 )
 SELECT l.id::text AS name, l.due AS due, NULL::bigint AS outbox_id,
     NULL::text AS player, NULL::text AS payload, NULL::timestamptz AS tell_at, NULL::timestamptz AS created_at,
-    NULL::text AS source_id
+    NULL::text AS source_id, NULL::text AS trace
 FROM locked l
 UNION ALL
-SELECT t.message_id, NULL, t.id, NULL, NULL, NULL, NULL, NULL FROM told t
+SELECT t.message_id, NULL, t.id, NULL, NULL, NULL, NULL, NULL, NULL FROM told t
 UNION ALL
-(SELECT o.message_id, NULL, o.id, o.player, o.payload, o.tell_at, o.created_at, o.source_id::text
+(SELECT o.message_id, NULL, o.id, o.player, o.payload, o.tell_at, o.created_at, o.source_id::text, o.trace
 FROM completed c JOIN outbox o ON o.source_id = c.id ORDER BY o.id)
 UNION ALL
-SELECT NULL, EXISTS (SELECT 1 FROM queued_order), NULL, NULL, NULL, NULL, NULL, NULL
+SELECT NULL, EXISTS (SELECT 1 FROM queued_order), NULL, NULL, NULL, NULL, NULL, NULL, NULL
 
 -- name: complete_events
 -- The same for world events: `scheduled -> told`.
@@ -105,19 +106,20 @@ WITH wanted AS (
     WHERE e.id = l.id AND l.due
     RETURNING e.id, e.player, e.revision, e.due_at
 ), told AS (
-    INSERT INTO outbox (message_id, source_kind, source_id, revision, player, payload, tell_at)
-    SELECT m.message_id, 'event', c.id, c.revision, c.player, m.payload, c.due_at
-    FROM unnest($5::uuid[], $6::text[], $7::text[]) WITH ORDINALITY AS m (id, message_id, payload, place)
+    INSERT INTO outbox (message_id, source_kind, source_id, revision, player, payload, tell_at, trace)
+    SELECT m.message_id, 'event', c.id, c.revision, c.player, m.payload, c.due_at, m.trace
+    FROM unnest($5::uuid[], $6::text[], $7::text[], $8::text[])
+        WITH ORDINALITY AS m (id, message_id, payload, trace, place)
     JOIN completed c ON c.id = m.id
     ORDER BY m.place
     RETURNING id, message_id
 )
 SELECT l.id::text AS name, l.due AS due, NULL::bigint AS outbox_id,
     NULL::text AS player, NULL::text AS payload, NULL::timestamptz AS tell_at, NULL::timestamptz AS created_at,
-    NULL::text AS source_id
+    NULL::text AS source_id, NULL::text AS trace
 FROM locked l
 UNION ALL
-SELECT t.message_id, NULL, t.id, NULL, NULL, NULL, NULL, NULL FROM told t
+SELECT t.message_id, NULL, t.id, NULL, NULL, NULL, NULL, NULL, NULL FROM told t
 
 -- name: any_queued
 -- Whether any order waits for its site at all; most of the time none does.
@@ -163,8 +165,8 @@ FOR UPDATE OF q SKIP LOCKED
 -- name: start_queued
 -- Turns orders that waited into builds, as far as their site is free, and tells of it.
 WITH wanted AS (
-    SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::text[], $5::text[])
-        AS w (id, started_at, due_at, message_id, payload)
+    SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::text[], $5::text[], $6::text[])
+        AS w (id, started_at, due_at, message_id, payload, trace)
 ), started AS (
     INSERT INTO build (id, player, kind, site, state, revision, started_at, due_at, follow_ups, trace)
     SELECT q.id, q.player, q.kind, q.site, 'building', 1, w.started_at, w.due_at, q.follow_ups, q.trace
@@ -176,8 +178,8 @@ WITH wanted AS (
 ), gone AS (
     DELETE FROM queued_order q USING started s WHERE q.id = s.id
 )
-INSERT INTO outbox (message_id, source_kind, source_id, revision, player, payload, tell_at)
-SELECT w.message_id, 'build', s.id, 1, s.player, w.payload, s.started_at
+INSERT INTO outbox (message_id, source_kind, source_id, revision, player, payload, tell_at, trace)
+SELECT w.message_id, 'build', s.id, 1, s.player, w.payload, s.started_at, w.trace
 FROM wanted w
 JOIN started s ON s.id = w.id
 ORDER BY s.id

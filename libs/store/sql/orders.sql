@@ -111,10 +111,10 @@ WITH started AS (
     INSERT INTO inbox (player, command_id, command, fingerprint, outcome)
     SELECT * FROM unnest($12::text[], $13::text[], $14::text[], $15::bytea[], $16::text[])
 )
-INSERT INTO outbox (message_id, source_kind, source_id, revision, player, payload, tell_at)
-SELECT message_id, 'build', source_id, revision, player, payload, tell_at
-FROM unnest($17::text[], $18::uuid[], $19::int[], $20::text[], $21::text[], $22::timestamptz[])
-    WITH ORDINALITY AS told (message_id, source_id, revision, player, payload, tell_at, number)
+INSERT INTO outbox (message_id, source_kind, source_id, revision, player, payload, tell_at, trace)
+SELECT message_id, 'build', source_id, revision, player, payload, tell_at, trace
+FROM unnest($17::text[], $18::uuid[], $19::int[], $20::text[], $21::text[], $22::timestamptz[], $23::text[])
+    WITH ORDINALITY AS told (message_id, source_id, revision, player, payload, tell_at, trace, number)
 ORDER BY told.number
 RETURNING id, message_id
 

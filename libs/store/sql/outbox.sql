@@ -1,13 +1,13 @@
 -- name: earlier
 -- What stands in the outbox before these revisions of these rows: it has to be told first.
-SELECT o.id, o.message_id, o.player, o.payload, o.tell_at, o.created_at, o.source_id::text
+SELECT o.id, o.message_id, o.player, o.payload, o.tell_at, o.created_at, o.source_id::text, o.trace
 FROM outbox o
 JOIN unnest($1::uuid[], $2::int[]) AS s (id, revision) ON o.source_id = s.id AND o.revision < s.revision
 ORDER BY o.id
 
 -- name: untold
 -- What should have been told a moment ago and was not, oldest first, page by page.
-SELECT o.id, o.message_id, o.player, o.payload, o.tell_at, o.created_at, o.source_id::text
+SELECT o.id, o.message_id, o.player, o.payload, o.tell_at, o.created_at, o.source_id::text, o.trace
 FROM outbox o
 WHERE o.id > $1
   AND o.tell_at <= clock_timestamp() - $2::interval

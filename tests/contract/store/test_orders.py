@@ -18,6 +18,7 @@ from libs.store.builds import list_builds, list_queued
 from libs.store.database import INDEXES_ONLY, Database
 from libs.store.errors import StoreConflict
 from libs.store.orders import Ask, Busy, InboxEntry, Loaded, Told, Writes, load_batch, write_batch
+from libs.store.outbox import read_earlier, read_untold
 
 ADA = PlayerId("ada")
 BOB = PlayerId("bob")
@@ -76,6 +77,22 @@ async def test_what_is_written_is_read_back_as_it_was(database: Database) -> Non
     assert (player.builds, player.busy, player.by_id) == (1, {"luna-1": Busy("dock")}, {build.id: build})
     remembered = loaded.remembered[ADA, writes.inbox[0].command_id]
     assert remembered == ("build.start", b"f", b'{"result":{}}')
+
+
+async def test_what_was_not_told_is_read_back_with_its_trace(database: Database) -> None:
+    now = (await load(database, Ask(ADA, CommandId("a")))).now
+    traced, plain = a_build(now, site="luna-1"), a_build(now, site="luna-2")
+    writes = starting(traced, plain)
+    told = writes.outbox[0]
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    writes.outbox[0] = told._replace(notification=msgspec.structs.replace(told.notification, trace=trace))
+    await write(database, writes)
+    await write(database, starting(a_build(now, site="luna-3")))
+    async with database.connection() as connection:
+        rows = await read_untold(connection, 0, 0.0, 10)
+        earlier = await read_earlier(connection, [(traced.id, 2)])
+    assert [row.notification.trace for row in rows] == [trace, None, None]
+    assert earlier == rows[:1]
 
 
 async def test_refusals_are_counted_by_player_and_id_until_the_order_is_carried_out(database: Database) -> None:

@@ -1,6 +1,9 @@
 """Batches of orders, judged by what was loaded for them."""
 
+import copy
 import json
+
+import msgspec
 
 from libs.contracts.builds import BuildState
 from libs.contracts.commands import REFUSALS_HEADER
@@ -123,6 +126,17 @@ def test_a_build_that_changes_twice_in_a_batch_is_written_once_and_told_twice() 
     assert [told.notification.message_id for told in decision.writes.outbox] == [f"{running.id}.2", f"{running.id}.3"]
     assert not decision.alarms()
     assert [key.revision for key in decision.outdated()] == [1]
+
+
+def test_a_push_belongs_to_the_trace_of_the_order_that_caused_it_which_follows_from_the_builds_own() -> None:
+    running = msgspec.structs.replace(building(), trace="00-first-01")
+    rows = PlayerRows(builds=1, busy={"luna-1": Busy("dock")}, by_id={running.id: running})
+    cancel = request("build.cancel", "b", build_id=running.id)
+    for trace, follows in (("00-second-01", ("00-first-01",)), (None, ())):
+        cancel.trace = trace
+        decision = decide([cancel], loaded(ada=copy.deepcopy(rows)), world(), never)
+        assert [told.notification.trace for told in decision.writes.outbox] == [trace]
+        assert [answer.follows for answer in decision.answers] == [follows]
 
 
 def test_an_accepted_build_gets_its_alarm() -> None:

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from libs.contracts import frames
 from libs.contracts.alarms import build_alarm, parse_build_alarm
 from libs.contracts.builds import BuildRecord, BuildState, FollowUp
-from libs.contracts.events import completion_events, encode_body
+from libs.contracts.events import completion_events, encode_body, event_name
 from libs.contracts.ids import BuildId, PlayerId, Revision, is_player_id, new_id
 from libs.contracts.reasons import CloseCode, ErrorCode
 from libs.contracts.times import from_rfc3339, to_rfc3339, truncate
+from libs.contracts.world_events import EventRecord, event_alarm, parse_event_alarm
 
 NOON = datetime(2026, 11, 22, 12, 0, 0, 123_000, tzinfo=UTC)
 
@@ -112,6 +113,34 @@ def test_a_completion_tells_the_build_first_and_then_what_the_game_adds() -> Non
     told = completion_events(done)
     assert [json.loads(each.body)["event"] for each in told] == ["build.completed", "stars.discovered", "fleet.ready"]
     assert [each.message_id for each in told] == [f"{done.id}.2", f"{done.id}.2.1", f"{done.id}.2.2"]
+
+
+def test_all_that_a_completion_tells_belongs_to_one_trace_and_no_body_says_so() -> None:
+    done = a_build(follow_ups=(FollowUp("fleet.ready", {}),), trace="00-a-b-01").completed()
+    told = completion_events(done)
+    assert [each.trace for each in told] == ["00-a-b-01"] * 2
+    assert not [each for each in told if b"00-a-b-01" in each.body]
+
+
+def test_an_events_name_is_read_from_its_stored_body() -> None:
+    assert [event_name(each.body) for each in completion_events(a_build().completed())] == ["build.completed"]
+    assert event_name(b'{"at":"x","event":"y"}') == ""
+
+
+def test_a_world_events_alarm_carries_its_row() -> None:
+    for trace in (None, "00-a-b-01"):
+        event = EventRecord(
+            id=new_id(),
+            player=PlayerId("ada"),
+            event="dragons.arrived",
+            data={"n": 1},
+            due_at=a_build().due_at,
+            revision=Revision(1),
+            trace=trace,
+        )
+        alarm = event_alarm(event)
+        assert parse_event_alarm(alarm.key, alarm.body) == event
+        assert event.told().trace == trace
 
 
 @pytest.mark.parametrize(

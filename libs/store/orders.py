@@ -9,20 +9,24 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import NamedTuple
 
+import msgspec
+
 from libs.contracts.builds import BuildRecord
 from libs.contracts.events import Notification
 from libs.contracts.ids import CommandId, PlayerId
 from libs.contracts.queued import QueuedOrder
+from libs.contracts.times import to_rfc3339
 from libs.store.builds import build_from_row, encode_follow_ups, queued_from_row
 from libs.store.database import Connection
-from libs.store.errors import StoreConflict
+from libs.store.errors import StoreConflict, StoreError
 from libs.store.outbox import trace_column
 from libs.store.sql import load
 
 _SQL = load("orders")
+_SEPARATOR = "\x1f"
 
 
-class Ask(NamedTuple):
+class Ask(msgspec.Struct, frozen=True):
     """What one order of a batch needs to know.
 
     Attributes:
@@ -42,7 +46,7 @@ class Ask(NamedTuple):
     queue: bool = False
 
 
-class Remembered(NamedTuple):
+class Remembered(msgspec.Struct, frozen=True):
     """What the inbox holds of a command: its name, the hash of its arguments, the reply's body."""
 
     command: str
@@ -57,16 +61,15 @@ class Busy(NamedTuple):
     free_at: datetime | None = None
 
 
-@dataclass(slots=True)
-class PlayerRows:
+class PlayerRows(msgspec.Struct):
     """What the table says of one player, as far as it was asked for."""
 
     builds: int = 0
     """How many are under way, counted up to the bound that `load_batch` was given."""
-    busy: dict[str, Busy] = field(default_factory=dict[str, Busy])
-    by_id: dict[str, BuildRecord] = field(default_factory=dict[str, BuildRecord])
-    standing: set[str] = field(default_factory=set[str])
-    queues: dict[str, list[QueuedOrder]] = field(default_factory=dict[str, list[QueuedOrder]])
+    busy: dict[str, Busy] = {}
+    by_id: dict[str, BuildRecord] = {}
+    standing: set[str] = set()
+    queues: dict[str, list[QueuedOrder]] = {}
 
 
 @dataclass(slots=True)
@@ -82,7 +85,7 @@ class Loaded:
     refusals: dict[tuple[PlayerId, CommandId], int] = field(default_factory=dict[tuple[PlayerId, CommandId], int])
 
 
-class Told(NamedTuple):
+class Told(msgspec.Struct, frozen=True):
     """A row for the outbox: the push, which build's transition it tells of, and when it may be told."""
 
     notification: Notification
@@ -91,7 +94,7 @@ class Told(NamedTuple):
     tell_at: datetime
 
 
-class InboxEntry(NamedTuple):
+class InboxEntry(msgspec.Struct, frozen=True):
     """A row for the inbox; `outcome` is the reply's body."""
 
     player: PlayerId
@@ -242,32 +245,47 @@ async def _insert(connection: Connection, writes: Writes) -> list[int]:
     inbox, outbox = writes.inbox, writes.outbox
     rows = await connection.fetch(
         _SQL.insert_orders,
-        [build.id for build in builds],
+        _joined([build.id for build in builds]),
         [build.player for build in builds],
-        [build.kind for build in builds],
-        [build.site for build in builds],
-        [build.state.value for build in builds],
-        [build.revision for build in builds],
-        [build.started_at for build in builds],
-        [build.due_at for build in builds],
-        [build.cancelled_at for build in builds],
-        [encode_follow_ups(build.follow_ups) for build in builds],
-        [build.trace for build in builds],
+        _joined([build.kind for build in builds]),
+        _joined([build.site for build in builds]),
+        _joined([build.state.value for build in builds]),
+        _joined([str(build.revision) for build in builds]),
+        _joined([to_rfc3339(build.started_at) for build in builds]),
+        _joined([to_rfc3339(build.due_at) for build in builds]),
+        _joined([to_rfc3339(build.cancelled_at) if build.cancelled_at else "" for build in builds]),
+        _joined([encode_follow_ups(build.follow_ups) or "" for build in builds]),
+        _joined([build.trace or "" for build in builds]),
         [entry.player for entry in inbox],
         [entry.command_id for entry in inbox],
-        [entry.command for entry in inbox],
+        _joined([entry.command for entry in inbox]),
         [entry.fingerprint for entry in inbox],
-        [entry.outcome.decode() for entry in inbox],
-        [told.notification.message_id for told in outbox],
-        [told.source_id for told in outbox],
-        [told.revision for told in outbox],
+        _joined([entry.outcome.decode() for entry in inbox]),
+        _joined([told.notification.message_id for told in outbox]),
+        _joined([told.source_id for told in outbox]),
+        _joined([str(told.revision) for told in outbox]),
         [told.notification.player for told in outbox],
-        [told.notification.body.decode() for told in outbox],
-        [told.tell_at for told in outbox],
+        _joined([told.notification.body.decode() for told in outbox]),
+        _joined([to_rfc3339(told.tell_at) for told in outbox]),
         trace_column([told.notification for told in outbox]),
+        _SEPARATOR,
     )
     ids = {message_id: row_id for row_id, message_id in rows}
     return [ids[told.notification.message_id] for told in outbox]
+
+
+def _joined(values: Sequence[str]) -> str:
+    """A column as one text, which `insert_orders` splits again: asyncpg takes as long for two values of an array.
+
+    Only for what we have written ourselves, JSON included: no U+001F can be in it, as it can in what clients choose.
+
+    Raises:
+        StoreError: it is in it all the same.
+    """
+    text = _SEPARATOR.join(values)
+    if text.count(_SEPARATOR) != max(0, len(values) - 1):
+        raise StoreError("U+001F in a column of a batch")
+    return text
 
 
 async def _enqueue(connection: Connection, orders: list[QueuedOrder]) -> None:

@@ -100,21 +100,28 @@ FROM unnest($1::uuid[], $2::int[], $3::text[], $4::int[], $5::timestamptz[], $6:
 WHERE build.id = ANY ($1::uuid[]) AND build.id = new.id AND build.revision = new.expected
 
 -- name: insert_orders
--- A whole batch: its builds, what the inbox will remember, and what has yet to be told, in its order.
+-- A whole batch: its builds, what the inbox will remember, and what has yet to be told, in its order. Most columns come
+-- as one text each, joined by $24; of those that may be NULL, NULL is written as nothing.
 WITH started AS (
     INSERT INTO build (id, player, kind, site, state, revision, started_at, due_at, cancelled_at, follow_ups, trace)
     SELECT * FROM unnest(
-        $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[],
-        $7::timestamptz[], $8::timestamptz[], $9::timestamptz[], $10::jsonb[], $11::text[]
+        string_to_array($1, $24)::uuid[], $2::text[], string_to_array($3, $24), string_to_array($4, $24),
+        string_to_array($5, $24), string_to_array($6, $24)::int[], string_to_array($7, $24)::timestamptz[],
+        string_to_array($8, $24)::timestamptz[], string_to_array($9, $24, '')::timestamptz[],
+        string_to_array($10, $24, '')::jsonb[], string_to_array($11, $24, '')
     )
 ), remembered AS (
     INSERT INTO inbox (player, command_id, command, fingerprint, outcome)
-    SELECT * FROM unnest($12::text[], $13::text[], $14::text[], $15::bytea[], $16::text[])
+    SELECT * FROM unnest(
+        $12::text[], $13::text[], string_to_array($14, $24), $15::bytea[], string_to_array($16, $24)
+    )
 )
 INSERT INTO outbox (message_id, source_kind, source_id, revision, player, payload, tell_at, trace)
 SELECT message_id, 'build', source_id, revision, player, payload, tell_at, trace
-FROM unnest($17::text[], $18::uuid[], $19::int[], $20::text[], $21::text[], $22::timestamptz[], $23::text[])
-    WITH ORDINALITY AS told (message_id, source_id, revision, player, payload, tell_at, trace, number)
+FROM unnest(
+    string_to_array($17, $24), string_to_array($18, $24)::uuid[], string_to_array($19, $24)::int[],
+    $20::text[], string_to_array($21, $24), string_to_array($22, $24)::timestamptz[], $23::text[]
+) WITH ORDINALITY AS told (message_id, source_id, revision, player, payload, tell_at, trace, number)
 ORDER BY told.number
 RETURNING id, message_id
 

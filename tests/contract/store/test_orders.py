@@ -16,8 +16,8 @@ from libs.contracts.queued import QueuedOrder
 from libs.store import sql
 from libs.store.builds import list_builds, list_queued
 from libs.store.database import INDEXES_ONLY, Database
-from libs.store.errors import StoreConflict
-from libs.store.orders import Ask, Busy, InboxEntry, Loaded, Told, Writes, load_batch, write_batch
+from libs.store.errors import StoreConflict, StoreError
+from libs.store.orders import Ask, Busy, InboxEntry, Loaded, Remembered, Told, Writes, load_batch, write_batch
 from libs.store.outbox import read_earlier, read_untold
 
 ADA = PlayerId("ada")
@@ -76,7 +76,25 @@ async def test_what_is_written_is_read_back_as_it_was(database: Database) -> Non
     player = loaded.players[ADA]
     assert (player.builds, player.busy, player.by_id) == (1, {"luna-1": Busy("dock")}, {build.id: build})
     remembered = loaded.remembered[ADA, writes.inbox[0].command_id]
-    assert remembered == ("build.start", b"f", b'{"result":{}}')
+    assert remembered == Remembered("build.start", b"f", b'{"result":{}}')
+
+
+async def test_whatever_characters_players_and_their_ids_are_made_of_they_are_kept(database: Database) -> None:
+    odd, command_id = PlayerId("ada\x1f\x1e,\"'{}\\ ✦"), CommandId("\x1f,{}\x01")
+    now = (await load(database, Ask(ADA, CommandId("a")))).now
+    writes = starting(a_build(now), a_build(now, odd, "luna, {1}"))
+    writes.inbox[1] = msgspec.structs.replace(writes.inbox[1], command_id=command_id)
+    await write(database, writes)
+    loaded = await load(database, Ask(odd, command_id, "luna, {1}"))
+    assert loaded.players[odd].busy == {"luna, {1}": Busy("dock")}
+    assert (odd, command_id) in loaded.remembered
+
+
+async def test_what_would_be_taken_for_two_values_is_refused(database: Database) -> None:
+    now = (await load(database, Ask(ADA, CommandId("a")))).now
+    with pytest.raises(StoreError):
+        await write(database, starting(a_build(now, site="luna\x1f1"), a_build(now, BOB)))
+    assert await list_builds(database, BOB, state=None, limit=10, after=None) == ([], None)
 
 
 async def test_what_was_not_told_is_read_back_with_its_trace(database: Database) -> None:
@@ -85,7 +103,9 @@ async def test_what_was_not_told_is_read_back_with_its_trace(database: Database)
     writes = starting(traced, plain)
     told = writes.outbox[0]
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    writes.outbox[0] = told._replace(notification=msgspec.structs.replace(told.notification, trace=trace))
+    writes.outbox[0] = msgspec.structs.replace(
+        told, notification=msgspec.structs.replace(told.notification, trace=trace)
+    )
     await write(database, writes)
     await write(database, starting(a_build(now, site="luna-3")))
     async with database.connection() as connection:
@@ -103,7 +123,7 @@ async def test_refusals_are_counted_by_player_and_id_until_the_order_is_carried_
     loaded = await load(database, Ask(ADA, one), Ask(ADA, two), Ask(BOB, one))
     assert loaded.refusals == {(ADA, one): 2, (ADA, two): 1}
     writes = starting(a_build(loaded.now))
-    writes.inbox = [writes.inbox[0]._replace(command_id=one)]
+    writes.inbox = [msgspec.structs.replace(writes.inbox[0], command_id=one)]
     await write(database, writes)
     loaded = await load(database, Ask(ADA, one), Ask(ADA, two))
     assert loaded.refusals == {(ADA, two): 1}

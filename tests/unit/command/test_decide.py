@@ -8,7 +8,7 @@ import msgspec
 from libs.contracts.builds import BuildState
 from libs.contracts.commands import REFUSALS_HEADER
 from libs.contracts.ids import CommandId, PlayerId
-from libs.store.orders import Busy, Loaded, PlayerRows, Writes
+from libs.store.orders import Ask, Busy, Loaded, PlayerRows, Writes
 from services.command.catalogue import Kind
 from services.command.decide import ask_of, decide
 from services.command.game import Order, Outcome, Player, order
@@ -172,11 +172,11 @@ def test_the_trace_of_the_order_is_kept_in_its_row() -> None:
 
 def test_only_what_an_order_needs_is_asked_for() -> None:
     game = world()
-    assert ask_of(start("a", "luna"), game) == (ADA, CommandId("a"), "luna", None, (), False)
+    assert ask_of(start("a", "luna"), game) == Ask(ADA, CommandId("a"), "luna", None, (), False)
     observatory = request("build.queue", "a", kind="observatory", site="luna")
-    assert ask_of(observatory, game) == (ADA, CommandId("a"), "luna", None, ("dock",), True)
+    assert ask_of(observatory, game) == Ask(ADA, CommandId("a"), "luna", None, ("dock",), True)
     cancel = request("build.cancel", "a", build_id=building().id)
-    assert ask_of(cancel, game) == (ADA, CommandId("a"), None, building().id, (), True)
+    assert ask_of(cancel, game) == Ask(ADA, CommandId("a"), None, building().id, (), True)
 
 
 def test_an_orders_own_kind_is_asked_for_although_no_argument_names_it() -> None:

@@ -255,6 +255,10 @@ class Bus:
         return messages
 
     async def subscribe(self, subject: str, handler: Callable[[Message], None], *, queue: str = "") -> Subscription:
+        """As `listen`, for whom awaiting comes natural."""
+        return self.listen(subject, handler, queue=queue)
+
+    def listen(self, subject: str, handler: Callable[[Message], None], *, queue: str = "") -> Subscription:
         """Have `handler` called with each message on `subject`, synchronously, straight from the read loop.
 
         Returns once the subscription is on its way to the server (what is sent later on this connection comes after

@@ -4,14 +4,13 @@ Reading is by batched direct get (ADR-31): a consumer per player times out at te
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-import msgspec
-
 from libs.bus.connection import Bus
-from libs.bus.errors import BusUnavailable, JetStreamError, StreamRefused
+from libs.bus.direct_get import last_messages, number_in, read_batch, sequence_of
+from libs.bus.errors import StreamRefused
 from libs.bus.headers import find_header
 from libs.bus.jetstream import ask, stream_info
 from libs.bus.message import Message
@@ -20,22 +19,10 @@ from libs.bus.subscription import Subscription
 from libs.contracts import subjects
 from libs.contracts.ids import PlayerId
 
-_DIRECT_GET: Final = f"$JS.API.DIRECT.GET.{NOTIFICATIONS}"
 _SEQUENCE: Final = b"\r\nNats-Sequence: "
 _LAST_SEQUENCE: Final = b"\r\nNats-Last-Sequence: "
-_NUM_PENDING: Final = b"\r\nNats-Num-Pending: "
 _TIME_STAMP: Final = b"\r\nNats-Time-Stamp: "
-_SUBJECT: Final = b"\r\nNats-Subject: "
 _MESSAGE_ID: Final = b"\r\nNats-Msg-Id: "
-
-_END_OF_BATCH: Final = 204
-_NOT_FOUND: Final = 404
-_MAX_MATCHES: Final = 1024
-"""Of one `multi_last`; the server answers 413 to more."""
-_MAX_REQUEST_BYTES: Final = 500_000
-"""Of one request's subjects; the server takes messages of 1 MiB by default."""
-
-_encode = msgspec.json.Encoder().encode
 
 
 class FeedState(NamedTuple):
@@ -127,8 +114,8 @@ async def read_pushes(
     pushes: list[StoredPush] = []
     seq = max(from_seq, 1)
     while len(pushes) < limit:
-        request = _encode({"seq": seq, "next_by_subj": subject, "batch": limit - len(pushes)})
-        batch = await _read_batch(bus, request, timeout_s)
+        request: dict[str, object] = {"seq": seq, "next_by_subj": subject, "batch": limit - len(pushes)}
+        batch = await read_batch(bus, NOTIFICATIONS, request, timeout_s=timeout_s)
         pushes += [_stored(message) for message in batch.messages]
         if not batch.messages or not batch.pending:
             break
@@ -147,29 +134,13 @@ async def last_seqs(
     """
     by_subject = {subjects.notify(player): player for player in players}
     found = dict.fromkeys(players, 0)
-    for chunk in _chunks(by_subject):
-        batch = await _read_batch(bus, _encode({"multi_last": chunk, "batch": len(chunk)}), timeout_s)
-        for message in batch.messages:
-            subject = (find_header(message.raw_headers, _SUBJECT) or b"").decode()
-            if subject in by_subject:
-                found[by_subject[subject]] = _number(message.raw_headers, _SEQUENCE)
+    for subject, message in (await last_messages(bus, NOTIFICATIONS, [*by_subject], timeout_s=timeout_s)).items():
+        if subject in by_subject:
+            found[by_subject[subject]] = sequence_of(message)
     return found
 
 
-def _chunks(feed_subjects: Iterable[str]) -> Iterator[list[str]]:
-    chunk: list[str] = []
-    size = 0
-    for subject in feed_subjects:
-        if len(chunk) == _MAX_MATCHES or size > _MAX_REQUEST_BYTES:
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(subject)
-        size += len(subject) + 3
-    if chunk:
-        yield chunk
-
-
-async def watch_pushes(bus: Bus, player: PlayerId | None, handler: Callable[[LivePush], None]) -> Subscription:
+def watch_pushes(bus: Bus, player: PlayerId | None, handler: Callable[[LivePush], None]) -> Subscription:
     """Have `handler` called, synchronously, with each push to `player` (None: to everybody) as it is stored.
 
     At most once: what was stored while the connection was away does not come; `prev` shows the hole.
@@ -177,49 +148,17 @@ async def watch_pushes(bus: Bus, player: PlayerId | None, handler: Callable[[Liv
 
     def on_message(message: Message) -> None:
         raw = message.raw_headers
-        handler(LivePush(_number(raw, _SEQUENCE), _number(raw, _LAST_SEQUENCE), message.payload))
+        handler(LivePush(number_in(raw, _SEQUENCE), number_in(raw, _LAST_SEQUENCE), message.payload))
 
-    return await bus.subscribe(subjects.push(player), on_message)
+    return bus.listen(subjects.push(player), on_message)
 
 
 def _metadata(info: dict[str, Any]) -> dict[str, str]:
     return info["config"].get("metadata") or {}
 
 
-class _Batch(NamedTuple):
-    messages: list[Message]
-    pending: int
-
-
-async def _read_batch(bus: Bus, request: bytes, timeout_s: float) -> _Batch:
-    messages = await bus.request_many(_DIRECT_GET, request, until=_ends_batch, timeout_s=timeout_s)
-    end = messages.pop()
-    if end.status == _NOT_FOUND:
-        return _Batch([], 0)
-    if end.status != _END_OF_BATCH:
-        raise JetStreamError(end.status, 0, end.status_text)
-    previous = 0
-    for message in messages:
-        # Within a batch `Nats-Last-Sequence` is the one before in the batch, so that a hole in it shows.
-        if _number(message.raw_headers, _LAST_SEQUENCE) != previous:
-            raise BusUnavailable("a batch of stored pushes has come with a hole in it")
-        previous = _number(message.raw_headers, _SEQUENCE)
-    if messages and _number(end.raw_headers, _LAST_SEQUENCE) != previous:
-        raise BusUnavailable("a batch of stored pushes has come without its end")
-    return _Batch(messages, _number(end.raw_headers, _NUM_PENDING))
-
-
-def _ends_batch(message: Message) -> bool:
-    return message.status != 0
-
-
 def _stored(message: Message) -> StoredPush:
     raw = message.raw_headers
     stored_at = datetime.fromisoformat((find_header(raw, _TIME_STAMP) or b"").decode())
     message_id = (find_header(raw, _MESSAGE_ID) or b"").decode()
-    return StoredPush(_number(raw, _SEQUENCE), message.payload, stored_at, message_id)
-
-
-def _number(raw: bytes, line_start: bytes) -> int:
-    value = find_header(raw, line_start)
-    return 0 if value is None else int(value)
+    return StoredPush(sequence_of(message), message.payload, stored_at, message_id)

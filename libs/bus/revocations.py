@@ -1,13 +1,12 @@
 """Revoked players: the latest revocation of each is stored, and heard by every gateway."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Final
 
 import msgspec
 
 from libs.bus.connection import Bus
-from libs.bus.errors import JetStreamError
+from libs.bus.direct_get import last_messages
 from libs.bus.message import Message
 from libs.bus.publish import JetStreamPublisher, PubAck
 from libs.bus.streams import REVOCATIONS
@@ -15,8 +14,6 @@ from libs.bus.subscription import Subscription
 from libs.contracts import subjects
 from libs.contracts.ids import PlayerId
 from libs.contracts.times import from_rfc3339, to_rfc3339
-
-_NOT_FOUND: Final = 404
 
 
 class _Revocation(msgspec.Struct):
@@ -38,21 +35,16 @@ async def publish_revocation(bus: Bus, player: PlayerId, at: datetime, *, timeou
     return await JetStreamPublisher(bus).publish(subjects.revoked(player), body, timeout_s=timeout_s)
 
 
-async def read_revocation(bus: Bus, player: PlayerId, *, timeout_s: float = 2.0) -> datetime | None:
-    """Until when `player`'s tokens are revoked, None where they are not.
+async def read_revocations(bus: Bus, players: Sequence[PlayerId], *, timeout_s: float = 2.0) -> dict[PlayerId, bytes]:
+    """The revocations of those players who have one, each for `parse_revocation`.
 
     Raises:
         BusUnavailable: no answer.
         JetStreamError: the server refused; `code` is the status.
-        ValueError: what is stored is not a revocation.
     """
-    subject = f"$JS.API.DIRECT.GET.{REVOCATIONS}.{subjects.revoked(player)}"
-    message = await bus.request(subject, b"", timeout_s=timeout_s)
-    if message.status == _NOT_FOUND:
-        return None
-    if message.status:
-        raise JetStreamError(message.status, 0, message.status_text)
-    return parse_revocation(message.payload)
+    by_subject = {subjects.revoked(player): player for player in players}
+    found = await last_messages(bus, REVOCATIONS, [*by_subject], timeout_s=timeout_s)
+    return {by_subject[subject]: message.payload for subject, message in found.items() if subject in by_subject}
 
 
 def parse_revocation(body: bytes) -> datetime:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from libs.bus.connection import Bus
 from libs.bus.errors import BusError
-from libs.bus.feed import LivePush, read_pushes, watch_pushes
+from libs.bus.feed import LivePush, last_seqs, read_pushes, watch_pushes
 from libs.contracts import frames
 from libs.contracts.ids import PlayerId
 from libs.contracts.reasons import CloseCode
@@ -20,7 +20,7 @@ from services.gateway import metrics
 from services.gateway.effects import Resume
 from services.gateway.feed import KEPT_PUSHES, Chain, Push, Verdict, is_recent, missed
 from services.gateway.framing import text_frame
-from services.gateway.positions import Positions
+from services.gateway.questions import Questions
 from services.gateway.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ _ROUNDS: Final = 8
 _PATIENT_ROUNDS: Final = 3
 """In which a position beyond the stream's end is put down to a lagging replica; after them it counts as unknown."""
 _HISTORY_TIMEOUT_S: Final = 3.0
+_POSITIONS_TIMEOUT_S: Final = 3.0
 _CONCURRENT_HISTORIES: Final = 64
 
 
@@ -69,7 +70,7 @@ class FeedSource(NamedTuple):
     """What every feed needs."""
 
     bus: Bus
-    positions: Positions
+    positions: Questions[PlayerId | None, int]
     tasks: Tasks
     histories: asyncio.Semaphore
     on_regress: Callable[[], None]
@@ -87,8 +88,12 @@ def make_source(
         on_regress: hears of a sequence that went backwards: the stream may be another one.
         on_stalled: hears of a feed that could not catch up; it is to be asked again.
     """
+
+    async def ask(players: list[PlayerId | None]) -> dict[PlayerId | None, int]:
+        return await last_seqs(bus, players, timeout_s=_POSITIONS_TIMEOUT_S)
+
     histories = asyncio.Semaphore(_CONCURRENT_HISTORIES)
-    return FeedSource(bus, Positions(bus, tasks), tasks, histories, on_regress, on_stalled)
+    return FeedSource(bus, Questions(tasks, ask), tasks, histories, on_regress, on_stalled)
 
 
 class Feed:
@@ -192,7 +197,10 @@ class Feed:
             self._again = True
             return
         self.running = True
-        self._source.tasks.spawn(self._catch_up(), "catch-up")
+        self._again = False
+        self._begin_round()
+        # Most players have missed nothing, and then the answer is all that is needed: no task for each of a storm.
+        self._source.positions.put(self.player, self._on_position)
 
     def check(self, stored_last: int) -> None:
         """The stream's last sequence in this feed was read: catch up where it is ahead."""
@@ -205,36 +213,59 @@ class Feed:
             return Replay(self.position, True, [])
         return self._replay(resume.all, resume.at, self.recent or [])
 
-    async def _catch_up(self) -> None:
+    def _on_position(self, stored_last: int | BusError) -> None:
+        unfinished = False
+        try:
+            if isinstance(stored_last, BusError):
+                self._stall(str(stored_last))
+            elif not self._closed and self._lowest_needed(stored_last) is not None:
+                unfinished = True
+                self._source.tasks.spawn(self._catch_up(stored_last), "catch-up")
+            elif not self._closed and (not self._settle(stored_last, None, None, patient=True) or self._again):
+                unfinished = True
+                self._source.tasks.spawn(self._catch_up(None), "catch-up")
+        finally:
+            self.running = unfinished
+
+    async def _catch_up(self, stored_last: int | None) -> None:
+        """Round after round until nothing is missing; `stored_last` where the first one has begun already."""
         failures = 0
         try:
             while failures < _ROUNDS and not self._closed:
                 self._again = False
-                whole = await self._round(patient=failures < _PATIENT_ROUNDS)
+                if stored_last is None:
+                    self._begin_round()
+                    stored_last = await self._source.positions.get(self.player)
+                whole = await self._finish_round(stored_last, patient=failures < _PATIENT_ROUNDS)
+                stored_last = None
                 if whole and not self._again:
                     return
                 if not whole:
                     failures += 1
                     await asyncio.sleep(_RETRY_S)
-            if self._closed:
-                return
             why = "its history cannot be read whole"
         except BusError as error:
             why = str(error)
         finally:
             self.running = False
+        self._stall(why)
+
+    def _stall(self, why: str) -> None:
+        if self._closed:
+            return
         _log.warning("feed.not_caught_up", player=self.player, reason=why)
         self._source.on_stalled(self)
 
-    async def _round(self, *, patient: bool) -> bool:
-        """Read what is needed, join it with what came live; whether nothing is missing."""
+    def _begin_round(self) -> None:
         self._chain.catching_up = True
         if self._subscription is None:
             # Before anything is read, on the same connection: what is stored after the reading comes live.
-            self._subscription = await watch_pushes(self._source.bus, self.player, self._on_push)
+            self._subscription = watch_pushes(self._source.bus, self.player, self._on_push)
         if not self.listeners and self.recent is None:
             self._chain.last = None
-        stored_last = await self._source.positions.last(self.player)
+
+    async def _finish_round(self, stored_last: int, *, patient: bool) -> bool:
+        """Read what is needed, join it with what came live; whether nothing is missing."""
         lowest = self._lowest_needed(stored_last)
         history = None if lowest is None else await self._read(lowest)
         return self._settle(stored_last, lowest, history, patient=patient)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -11,7 +12,7 @@ import msgspec
 
 from libs.bus.connection import Bus
 from libs.bus.errors import BusError
-from libs.bus.revocations import parse_revocation, read_revocation, watch_control
+from libs.bus.revocations import parse_revocation, read_revocations, watch_control
 from libs.contracts import frames, subjects
 from libs.contracts.ids import PlayerId, new_id
 from libs.contracts.reasons import CloseCode
@@ -20,6 +21,7 @@ from services.gateway import metrics
 from services.gateway.crowd import Crowd, Present
 from services.gateway.effects import Resume
 from services.gateway.feeds import Feed, Joiner, Replay, make_source
+from services.gateway.questions import Questions
 from services.gateway.stream_watch import Found, StreamWatch
 from services.gateway.tasks import Tasks
 
@@ -71,6 +73,7 @@ class Hub:
         self._connections_per_player = connections_per_player
         self._watch = StreamWatch(bus, tasks)
         self._source = make_source(bus, tasks, on_regress=self._watch.suspect, on_stalled=self._watch.stalled)
+        self._revocations = Questions(tasks, self._read_revocations)
         self._everybody = Feed(self._source, None, keep_recent=True)
         self._players: dict[PlayerId, _Player] = {}
         self._sessions: set[Session] = set()
@@ -157,12 +160,31 @@ class Hub:
         Raises:
             BusError: nobody answers.
         """
+        return self._is_covered(player, await self._revocations.get(player), issued_at)
+
+    def ask_revoked(
+        self, player: PlayerId, issued_at: float | None, answered: Callable[[bool | BusError], None]
+    ) -> None:
+        """As `is_revoked`, but not a coroutine: `answered` is called later, with the error where nobody answers."""
+
+        def judge(body: bytes | BusError | None) -> None:
+            answered(body if isinstance(body, BusError) else self._is_covered(player, body, issued_at))
+
+        self._revocations.put(player, judge)
+
+    async def _read_revocations(self, players: list[PlayerId]) -> dict[PlayerId, bytes | None]:
+        found = await read_revocations(self._bus, players)
+        return {player: found.get(player) for player in players}
+
+    @staticmethod
+    def _is_covered(player: PlayerId, body: bytes | None, issued_at: float | None) -> bool:
+        if body is None:
+            return False
         try:
-            revoked_at = await read_revocation(self._bus, player)
+            return _covers(parse_revocation(body), issued_at)
         except ValueError:
             _log.error("revocation.malformed", player=player)
             return True
-        return revoked_at is not None and _covers(revoked_at, issued_at)
 
     def join(self, session: "Session", player: PlayerId, resume: Resume | None) -> None:
         """Have the session go live as soon as what it missed is at hand."""

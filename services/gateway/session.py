@@ -1,6 +1,7 @@
 """One player's connection: feeds its state machine (`protocol.py`) and carries out what that asks for."""
 
 import asyncio
+import functools
 import random
 import time
 from datetime import UTC, datetime
@@ -224,11 +225,12 @@ class Session:
                     body = frames.result_body({"server_time": _now()})
                     self._send(frames.answer_frame(effect.command_id, effect.command, body))
                 case asked.Verify():
-                    self._surroundings.tasks.spawn(self._verify(effect), "verify")
+                    self._verify(effect)
                 case asked.Refresh():
                     self._surroundings.tasks.spawn(self._refresh(effect), "refresh")
                 case asked.Join():
-                    self._surroundings.tasks.spawn(self._join(effect), "join")
+                    self._surroundings.hub.identified(self, effect.player)
+                    self._join(effect)
                 case asked.Close():
                     self._close(effect)
                 case _:
@@ -283,7 +285,18 @@ class Session:
         else:
             self._socket.close(code, reason, flush_s=_FLUSH_S)
 
-    async def _verify(self, effect: asked.Verify) -> None:
+    def _verify(self, effect: asked.Verify) -> None:
+        try:
+            identity = self._surroundings.authenticator.identify_at_hand(effect.token)
+        except TokenRefused as refusal:
+            self._carry_out(self._connection.refused(str(refusal)))
+        else:
+            if identity is None:
+                self._surroundings.tasks.spawn(self._fetch_and_verify(effect), "verify")
+            else:
+                self._identified(identity, effect.resume)
+
+    async def _fetch_and_verify(self, effect: asked.Verify) -> None:
         try:
             identity = await self._surroundings.authenticator.identify(effect.token)
         except TokenRefused as refusal:
@@ -301,21 +314,19 @@ class Session:
         self._carry_out(self._connection.authenticated(identity.player, resume, _ahead(identity), now))
         self._plan()
 
-    async def _join(self, effect: asked.Join) -> None:
-        hub = self._surroundings.hub
-        hub.identified(self, effect.player)
-        while self._connection.phase is Phase.JOINING:  # its deadline ends that
-            try:
-                revoked = await hub.is_revoked(effect.player, self.issued_at)
-            except BusError as error:
-                _log.warning("session.not_joined_yet", session=self.id, error=str(error))
-                await asyncio.sleep(_RETRY_S)
-                continue
-            if revoked:
-                self.end(CloseCode.REVOKED, "the session was revoked")
-            else:
-                hub.join(self, effect.player, effect.resume)
-            return
+    def _join(self, effect: asked.Join) -> None:
+        if self._connection.phase is Phase.JOINING:  # its deadline ends that
+            answered = functools.partial(self._join_unless_revoked, effect)
+            self._surroundings.hub.ask_revoked(effect.player, self.issued_at, answered)
+
+    def _join_unless_revoked(self, effect: asked.Join, revoked: bool | BusError) -> None:  # noqa: FBT001 - an answer
+        if isinstance(revoked, BusError):
+            _log.warning("session.not_joined_yet", session=self.id, error=str(revoked))
+            asyncio.get_running_loop().call_later(_RETRY_S, self._join, effect)
+        elif revoked:
+            self.end(CloseCode.REVOKED, "the session was revoked")
+        else:
+            self._surroundings.hub.join(self, effect.player, effect.resume)
 
     async def _refresh(self, effect: asked.Refresh) -> None:
         try:

@@ -52,7 +52,7 @@ async def test_every_push_bears_its_sequence_and_the_one_before_in_its_feed(
 ) -> None:
     ada, bob = PlayerId(unique_player()), PlayerId(unique_player())
     heard: list[LivePush] = []
-    await watch_pushes(streams, ada, heard.append)
+    watch_pushes(streams, ada, heard.append)
     first, *_ = await tell(publisher, ada, b'{"event":"1"}')
     await tell(publisher, bob, b"{}")
     second, third = await tell(publisher, ada, b'{"event":"2"}', b'{"event":"3"}')
@@ -73,9 +73,9 @@ async def test_whatever_a_player_is_called_they_get_their_own_pushes_only(
     own: list[LivePush] = []
     bystanders = [PlayerId(name) for name in (*HOSTILE, unique_player()) if name != player]
     for bystander in bystanders:
-        await watch_pushes(streams, bystander, others.append)
-    await watch_pushes(streams, None, others.append)
-    await watch_pushes(streams, PlayerId(player), own.append)
+        watch_pushes(streams, bystander, others.append)
+    watch_pushes(streams, None, others.append)
+    watch_pushes(streams, PlayerId(player), own.append)
     (seq,) = await tell(publisher, PlayerId(player), b'{"for":"one"}')
     await eventually(lambda: own)
     await streams.flush()
@@ -131,7 +131,7 @@ async def test_the_last_sequences_of_thousands_of_feeds_are_read_at_once(
 
 async def test_everybodys_feed_is_a_feed_of_its_own(own_streams: Bus, own_publisher: JetStreamPublisher) -> None:
     heard: list[LivePush] = []
-    await watch_pushes(own_streams, None, heard.append)
+    watch_pushes(own_streams, None, heard.append)
     await tell(own_publisher, PlayerId("all"), b"{}")
     first, second = await tell(own_publisher, None, b"1", b"2")
     await eventually(lambda: len(heard) == 2)

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from libs.bus.connection import Bus
-from libs.bus.revocations import parse_revocation, publish_revocation, read_revocation, watch_control
+from libs.bus.revocations import parse_revocation, publish_revocation, read_revocations, watch_control
 from libs.contracts import subjects
 from libs.contracts.ids import PlayerId
 from tests.support.eventually import eventually
@@ -17,13 +17,21 @@ async def test_a_revocation_is_heard_and_kept(streams: Bus, suffix: str) -> None
     player = PlayerId(unique_player() + suffix)
     heard: list[tuple[PlayerId, str, datetime]] = []
     await watch_control(streams, lambda who, action, body: heard.append((who, action, parse_revocation(body))))
-    assert await read_revocation(streams, player) is None
+    assert await read_revocations(streams, [player]) == {}
     await publish_revocation(streams, player, NOW)
     await publish_revocation(streams, player, NOW + timedelta(hours=1))
     await eventually(lambda: len(heard) == 2)
     assert heard == [(player, "revoke", NOW), (player, "revoke", NOW + timedelta(hours=1))]
-    assert await read_revocation(streams, player) == NOW + timedelta(hours=1)
-    assert await read_revocation(streams, PlayerId(unique_player())) is None
+    found = await read_revocations(streams, [PlayerId(unique_player()), player])
+    assert {who: parse_revocation(body) for who, body in found.items()} == {player: NOW + timedelta(hours=1)}
+
+
+async def test_very_many_players_are_looked_up_at_once(streams: Bus) -> None:
+    revoked = [PlayerId(unique_player()) for _ in range(3)]
+    for player in revoked:
+        await publish_revocation(streams, player, NOW)
+    crowd = [PlayerId(f"{unique_player()}-{number}") for number in range(1500)]
+    assert (await read_revocations(streams, [*crowd, *revoked])).keys() == set(revoked)
 
 
 async def test_other_control_messages_are_heard_by_their_action(streams: Bus) -> None:

@@ -160,12 +160,14 @@ class Player:
             Refusal: not_found (never was, or another player's), not_building.
         """
         build = self._building(build_id)
+        # What follows a build that was completed ahead of its time begins a moment from now, and ends no earlier.
+        at = max(self.now, build.started_at)
         cancelled = msgspec.structs.replace(
-            build, state=BuildState.CANCELLED, revision=Revision(build.revision + 1), cancelled_at=self.now
+            build, state=BuildState.CANCELLED, revision=Revision(build.revision + 1), cancelled_at=at
         )
-        transitions = [Transition(cancelled, BUILD_CANCELLED, self.now)]
+        transitions = [Transition(cancelled, BUILD_CANCELLED, at)]
         following = tuple(self._rows.queues.get(build.site, ())[:1])
-        transitions += [Transition(order.started(self.now), BUILD_STARTED, self.now) for order in following]
+        transitions += [Transition(order.started(at), BUILD_STARTED, at) for order in following]
         return Outcome({"build": cancelled.view()}, tuple(transitions), started_from_queue=following)
 
     def reschedule(self, build_id: str, due_at: str | None, factor: float | None) -> Outcome:
@@ -195,6 +197,8 @@ class Player:
             if build.state is BuildState.CANCELLED:
                 rows.busy.pop(build.site, None)
                 rows.builds -= 1
+                if build.cancelled_at is not None and build.cancelled_at > self.now:
+                    rows.busy[build.site] = _Busy(build.kind, build.cancelled_at)
             elif build.revision == 1:
                 rows.busy[build.site] = _Busy(build.kind)
                 rows.builds += 1

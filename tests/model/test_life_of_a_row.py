@@ -1,62 +1,35 @@
 """A model of the row's life: orders, alarms, sweeps, crashes between any two steps, redeliveries and losses.
 
 What decides is the real thing: the command service's rules, the scheduler's hold, its line of what is told, its diff.
-What is modelled is the world around: the table (a conditional update), the outbox, the stream with its schedules,
-its redeliveries and its memory for message ids. Time only moves when a step says so.
+What is modelled is the world around: the tables (table.py), the stream with its schedules, its redeliveries and its
+memory for message ids. Time only moves when a step says so.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from libs.contracts.builds import BuildRecord, BuildState
-from libs.contracts.events import build_event, completion_events
-from libs.contracts.ids import PlayerId
-from libs.contracts.queued import QueuedOrder
-from libs.contracts.reasons import Refusal
 from libs.contracts.subjects import AlarmKey
 from libs.store.outbox import OutboxRow
 from libs.telling.line import Job, Line
-from services.command.catalogue import load_catalogue
-from services.command.rules import Outcome, Player, Transition, World
 from services.scheduler.hold import Held, Hold
 from services.scheduler.reconcile import PendingRow, diff
 from services.scheduler.rows import alarm_of, key_of, parse_alarm
+from tests.model.table import CATALOGUE, Message, Table, overlaps
 
 BEGINNING = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 LEAD = timedelta(milliseconds=500)
 AHEAD = timedelta(milliseconds=100)
-PLAYER = PlayerId("ada")
-
-CATALOGUE = load_catalogue()
-KINDS = tuple(CATALOGUE.kinds)
-FLEXIBLE = [kind.name for kind in CATALOGUE.kinds.values() if kind.reschedule is not None]
+STRANDED = timedelta(seconds=2)
+SITES = ["luna-1", "luna-2", "mars-1"]
+FLEXIBLE = [
+    kind.name for kind in CATALOGUE.kinds.values() if kind.reschedule is not None and kind.command == "build.start"
+]
 _ENOUGH = 1000
-
-
-@dataclass(frozen=True)
-class Message:
-    """A delivery of a due alarm."""
-
-    sequence: int
-    key: AlarmKey
-    body: bytes
-
-
-@dataclass
-class Rows:
-    """The table, as the rules see it."""
-
-    builds: int = 0
-    busy: dict[str, Any] = field(default_factory=dict[str, Any])
-    by_id: dict[str, BuildRecord] = field(default_factory=dict[str, BuildRecord])
-    standing: set[str] = field(default_factory=lambda: set(KINDS))
-    queues: dict[str, list[QueuedOrder]] = field(default_factory=dict[str, list[QueuedOrder]])
 
 
 class LifeOfARow(RuleBasedStateMachine):
@@ -65,10 +38,7 @@ class LifeOfARow(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = BEGINNING
-        self.ids = (f"00000000-0000-7000-8000-{number:012d}" for number in range(1, 10**6))
-        self.places = iter(range(1, 10**6))
-        self.table: dict[str, BuildRecord] = {}
-        self.outbox: dict[int, OutboxRow] = {}
+        self.table = Table()
         self.schedules: dict[AlarmKey, tuple[datetime, bytes]] = {}
         self.due: dict[int, Message] = {}
         self.delivered: set[int] = set()
@@ -86,62 +56,50 @@ class LifeOfARow(RuleBasedStateMachine):
         self.batch: list[Held[BuildRecord, Message]] = []
         self.telling: list[Job] = []
         self.told: list[Job] = []
+        self.left_behind: list[BuildRecord] = []
+        self.began: list[BuildRecord] = []
         self.delivered.clear()
 
     # --- orders ------------------------------------------------------------------------------------------------------
 
-    @rule(kind=st.sampled_from(FLEXIBLE), site=st.sampled_from(["luna-1", "luna-2", "mars-1"]))
+    @rule(kind=st.sampled_from(FLEXIBLE), site=st.sampled_from(SITES))
     def start(self, kind: str, site: str) -> None:
-        self._order(lambda player: player.start(kind, site))
+        self._order("build.start", kind=kind, site=site)
 
-    @precondition(lambda self: self.table)
+    @rule(kind=st.sampled_from(FLEXIBLE), site=st.sampled_from(SITES))
+    def queue(self, kind: str, site: str) -> None:
+        self._order("build.queue", kind=kind, site=site)
+
+    @precondition(lambda self: self.table.were_queued)
+    @rule(data=st.data())
+    def unqueue(self, data: st.DataObject) -> None:
+        waited = data.draw(st.sampled_from(sorted(self.table.were_queued)))
+        waits = any(order.id == waited for order in self.table.waiting)
+        assert self._order("build.unqueue", build_id=waited) == waits
+
+    @precondition(lambda self: self.table.builds)
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
-        build = data.draw(st.sampled_from(sorted(self.table)))
-        if self._order(lambda player: player.cancel(build)):
+        self.cancel_build(data.draw(st.sampled_from(sorted(self.table.builds))))
+
+    def cancel_build(self, build: str) -> None:
+        if self._order("build.cancel", build_id=build):
             self.confirmed_cancels.add(build)
 
-    @precondition(lambda self: self.table)
+    @precondition(lambda self: self.table.builds)
     @rule(data=st.data(), factor=st.sampled_from([0.0, 0.5, 1.5]))
     def reschedule(self, data: st.DataObject, factor: float) -> None:
-        build = data.draw(st.sampled_from(sorted(self.table)))
-        self._order(lambda player: player.reschedule(build, None, factor))
+        build = data.draw(st.sampled_from(sorted(self.table.builds)))
+        self._order("build.reschedule", build_id=build, factor=factor)
 
-    def _order(self, judge: Callable[[Player], Outcome]) -> bool:
-        rows = Rows()
-        for build in self.table.values():
-            rows.by_id[build.id] = build
-            if build.state is BuildState.BUILDING or (
-                build.state is BuildState.COMPLETED and build.due_at > self.now  # completed ahead: still busy
-            ):
-                rows.busy[build.site] = build
-                rows.builds += 1
-        world = World(CATALOGUE, {}, lambda: next(self.ids))
-        try:
-            outcome = judge(Player(PLAYER, self.now, rows, world))
-        except Refusal:
+    def _order(self, command: str, **args: object) -> bool:
+        """One transaction. What follows may never happen: the service may be killed."""
+        decision = self.table.order(command, self.now, **args)
+        if decision is None:
             return False
-        for transition in outcome.transitions:
-            self._commit(transition)
+        self.aftermath += [("disarm", key) for key in decision.outdated()]
+        self.aftermath += [("arm", self.table.builds[alarm.key.id]) for alarm in decision.alarms()]
         return True
-
-    def _commit(self, transition: Transition) -> None:
-        """One transaction: the row and its outbox row. What follows may never happen: the service may be killed."""
-        build, event, at = transition
-        before = self.table.get(build.id)
-        assert before is None or before.state is BuildState.BUILDING, "both ends are final"
-        assert build.revision == (1 if before is None else before.revision + 1)
-        self.table[build.id] = build
-        self._write(build_event(event, at, build), build.id, at)
-        if before is not None:
-            self.aftermath.append(("disarm", key_of(before)))
-        if build.state is BuildState.BUILDING:
-            self.aftermath.append(("arm", build))
-
-    def _write(self, notification: Any, source: str, tell_at: datetime) -> OutboxRow:  # noqa: ANN401 - a Notification
-        place = next(self.places)
-        self.outbox[place] = OutboxRow(place, notification, tell_at, source, self.now)
-        return self.outbox[place]
 
     @precondition(lambda self: self.aftermath)
     @rule()
@@ -166,7 +124,7 @@ class LifeOfARow(RuleBasedStateMachine):
             self.schedules[alarm.key] = (alarm.due_at - LEAD, alarm.body)
 
     def _fire(self, key: AlarmKey, body: bytes) -> None:
-        sequence = next(self.places)
+        sequence = next(self.table.places)
         self.due[sequence] = Message(sequence, key, body)
 
     @rule(seconds=st.sampled_from([0.01, 0.2, 1.0, 60.0, 3600.0, 86400.0]))
@@ -177,17 +135,25 @@ class LifeOfARow(RuleBasedStateMachine):
                 del self.schedules[key]
                 self._fire(key, body)
 
+    @precondition(lambda self: self.table.pending)
+    @rule()
+    def the_next_end_is_near(self) -> None:
+        """Within the time in which a row may be completed ahead."""
+        left = min(build.due_at for build in self.table.pending) - AHEAD / 2 - self.now
+        if left > timedelta():
+            self.time_passes(left.total_seconds())
+
     @precondition(lambda self: self.schedules)
     @rule(data=st.data())
     def an_alarm_fires_early(self, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(sorted(self.schedules)))
         self._fire(key, self.schedules.pop(key)[1])
 
-    @precondition(lambda self: self.table)
+    @precondition(lambda self: self.table.builds)
     @rule(data=st.data())
     def a_ghost_fires(self, data: st.DataObject) -> None:
         """An alarm of any revision, although it was taken back or has fired before."""
-        build = self.table[data.draw(st.sampled_from(sorted(self.table)))]
+        build = self.table.builds[data.draw(st.sampled_from(sorted(self.table.builds)))]
         revision = data.draw(st.integers(1, build.revision))
         alarm = alarm_of(build)
         self._fire(alarm.key._replace(revision=revision), alarm.body)  # type: ignore[arg-type]
@@ -215,37 +181,37 @@ class LifeOfARow(RuleBasedStateMachine):
 
     # --- the scheduler's steps ---------------------------------------------------------------------------------------
 
-    @rule()
-    def the_sweep_looks(self) -> None:
-        for build in sorted(self.table.values(), key=lambda each: each.due_at):
-            if build.state is BuildState.BUILDING and build.due_at <= self.now + timedelta(seconds=1):
-                self.hold.add(key_of(build), build.player, build.due_at.timestamp(), build)
+    @rule(prompt=st.booleans())
+    def the_sweep_looks(self, *, prompt: bool) -> None:
+        for build in sorted(self.table.pending, key=lambda each: each.due_at):
+            if build.due_at <= self.now + timedelta(seconds=1):
+                self.hold.add(key_of(build), build.player, build.due_at.timestamp(), build, prompt=prompt)
 
     @rule()
     def the_outbox_is_swept(self) -> None:
-        for row in self.outbox.values():
+        for row in self.table.outbox.values():
             if row.tell_at <= self.now:
                 self.line.add(row)
 
     @rule()
     def table_and_alarms_are_reconciled(self) -> None:
-        waiting = [
-            PendingRow(key_of(build), build.due_at, build.started_at)
-            for build in self.table.values()
-            if build.state is BuildState.BUILDING
-        ]
+        waiting = [PendingRow(key_of(build), build.due_at, build.started_at) for build in self.table.pending]
         plan = diff(waiting, self.schedules, started=self.now, now=self.now)
         for key in plan.arm:
-            self._arm(self.table[key.id])
+            self._arm(self.table.builds[key.id])
         for key in plan.tombstone:
             del self.schedules[key]
 
     @precondition(lambda self: not self.batch)
-    @rule()
-    def a_batch_is_completed(self) -> None:
-        """One transaction: the conditional update, with its outbox rows; then they stand in the line."""
+    @rule(with_next=st.booleans())
+    def a_batch_is_completed(self, *, with_next: bool) -> None:
+        """One transaction: the conditional update, with its outbox rows; then they stand in the line.
+
+        What waits behind them begins in the same one, or, where nothing was known to wait, in the next.
+        """
+        completed: list[BuildRecord] = []
         for held in self.hold.take(self.now.timestamp(), 3):
-            row = self.table.get(held.key.id)
+            row = self.table.builds.get(held.key.id)
             stands = row is not None and row.state is BuildState.BUILDING and row.revision == held.key.revision
             stands = stands and row == held.row
             if stands and row is not None and row.due_at > self.now + AHEAD:
@@ -253,12 +219,42 @@ class LifeOfARow(RuleBasedStateMachine):
                 continue
             self.batch.append(held)
             if stands and row is not None:
-                completed = row.completed()
-                self.table[row.id] = completed
-                for place in [each for each in self.outbox.values() if each.source_id == row.id]:
-                    self.line.add(place)
-                for notification in completion_events(completed):
-                    self.line.add(self._write(notification, row.id, row.due_at))
+                for told in self.table.complete(row, self.now):
+                    self.line.add(told)
+                completed.append(row)
+        if with_next:
+            self._start_behind(completed)
+        else:
+            self.left_behind += completed
+
+    def _start_behind(self, completed: Sequence[BuildRecord]) -> None:
+        for build in completed:
+            following = self.table.start_next(build, self.now)
+            if following is not None:
+                assert following.started_at == build.due_at, "no moment is lost between the two"
+                self._begun(following)
+
+    def _begun(self, build: BuildRecord) -> None:
+        for told in self.table.outbox.values():
+            if told.source_id == build.id:
+                self.line.add(told)
+        self.began.append(build)
+
+    @precondition(lambda self: self.left_behind)
+    @rule()
+    def what_waits_behind_the_batch_begins(self) -> None:
+        self._start_behind(self.left_behind)
+        self.left_behind.clear()
+
+    @precondition(lambda self: self.began)
+    @rule()
+    def what_began_is_armed(self) -> None:
+        self._arm(self.began.pop(0))
+
+    @rule()
+    def what_was_stranded_begins(self) -> None:
+        for build in self.table.start_stranded(STRANDED, self.now):
+            self._begun(build)
 
     @precondition(lambda self: not self.telling)
     @rule()
@@ -286,7 +282,7 @@ class LifeOfARow(RuleBasedStateMachine):
     @rule()
     def what_was_told_is_deleted(self) -> None:
         for job in self.told:
-            self.outbox.pop(job.row.id, None)
+            self.table.outbox.pop(job.row.id, None)
         self.told.clear()
 
     @precondition(lambda self: self.batch)
@@ -309,30 +305,39 @@ class LifeOfARow(RuleBasedStateMachine):
     def each_push_is_stored_once_and_those_of_a_build_in_their_order(self) -> None:
         messages = [message for message, _ in self.feed]
         assert len(messages) == len(set(messages))
-        for build in self.table:
-            revisions = [int(message.split(".")[1]) for message in messages if message.startswith(build)]
-            assert revisions == sorted(revisions), "completed never overtakes started"
+        for source in {message.partition(".")[0] for message in messages}:
+            places = [message.split(".")[1:] for message in messages if message.startswith(source)]
+            assert places == sorted(places), "completed never overtakes started, nor started queued"
 
     @invariant()
     def nothing_is_completed_early_or_after_a_confirmed_cancel(self) -> None:
-        for build in self.table.values():
+        for build in self.table.builds.values():
             if build.state is BuildState.COMPLETED:
                 assert build.id not in self.confirmed_cancels
                 assert build.completed_at == build.due_at
                 assert build.due_at <= self.now + AHEAD
         for message, stored_at in self.feed:
             build_id, revision = message.split(".")[:2]
-            build = self.table[build_id]
-            if build.state is BuildState.COMPLETED and int(revision) == build.revision:
+            build = self.table.builds.get(build_id)
+            if build is not None and build.state is BuildState.COMPLETED and int(revision) == build.revision:
                 assert stored_at >= build.due_at, "nobody hears of it before its time"
+
+    @invariant()
+    def one_build_stands_on_a_site_at_a_time(self) -> None:
+        assert overlaps(list(self.table.builds.values())) == []
+
+    @invariant()
+    def what_was_queued_waits_or_was_withdrawn_or_became_a_build(self) -> None:
+        assert self.table.fates() == sorted(self.table.were_queued)
 
     def teardown(self) -> None:
         """Left in peace, the scheduler brings everything to its end."""
         self.command_is_killed()
         self.boot()
         for _ in self._days_in_peace():
-            self.the_sweep_looks()
-            self.a_batch_is_completed()
+            self.the_sweep_looks(prompt=False)
+            self.a_batch_is_completed(with_next=True)
+            self.what_was_stranded_begins()
             self.the_outbox_is_swept()
             while True:
                 self.pushes_are_sent()
@@ -344,23 +349,27 @@ class LifeOfARow(RuleBasedStateMachine):
             self.the_batch_is_acknowledged()
             self.each_push_is_stored_once_and_those_of_a_build_in_their_order()
             self.nothing_is_completed_early_or_after_a_confirmed_cancel()
-        assert all(build.state is not BuildState.BUILDING for build in self.table.values())
-        assert not self.outbox
+            self.one_build_stands_on_a_site_at_a_time()
+        assert not self.table.pending
+        assert not self.table.waiting
+        assert not self.table.outbox
         told = [message for message, _ in self.feed]
-        for build in self.table.values():
-            own = sorted(int(message.split(".")[1]) for message in told if message.startswith(build.id))
-            assert own == list(range(1, build.revision + 1)), "each transition was told, once"
+        for source in self.table.builds.keys() | self.table.were_queued:
+            own = sorted(message.partition(".")[2] for message in told if message.startswith(source))
+            assert own == self.table.transitions_of(source), "each transition was told, once"
 
     def _days_in_peace(self) -> Iterator[None]:
         for _ in range(_ENOUGH):
-            if not self.outbox and all(build.state is not BuildState.BUILDING for build in self.table.values()):
+            pending = [build.due_at for build in self.table.pending]
+            if not self.table.outbox and not pending and not self.table.waiting:
                 return
-            pending = [build.due_at for build in self.table.values() if build.state is BuildState.BUILDING]
-            later = [row.tell_at for row in self.outbox.values() if row.tell_at > self.now]
+            later = [row.tell_at for row in self.table.outbox.values() if row.tell_at > self.now]
             if pending and min(pending) > self.now:
                 self.now = min(pending)
             elif later:
                 self.now = min(later)
+            elif self.table.waiting and not pending:
+                self.now += STRANDED
             yield
 
 
@@ -368,3 +377,19 @@ LifeOfARow.TestCase.settings = settings(
     max_examples=200, stateful_step_count=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestLifeOfARow = LifeOfARow.TestCase
+
+
+def test_the_cancel_of_what_begins_a_moment_from_now_lets_nothing_begin_before_the_one_before_has_ended() -> None:
+    """Too rare to be met by chance: a build completed ahead of its time, the next one cancelled within that moment."""
+    world = LifeOfARow()
+    for _ in range(3):
+        world.queue(FLEXIBLE[0], "luna-1")
+    world.the_next_end_is_near()
+    world.the_sweep_looks(prompt=True)
+    world.a_batch_is_completed(with_next=True)
+    (following,) = world.table.pending
+    assert following.started_at > world.now
+    world.cancel_build(following.id)
+    assert [build.started_at for build in world.table.pending] == [following.started_at]
+    world.one_build_stands_on_a_site_at_a_time()
+    world.teardown()

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from libs.contracts.builds import BuildRecord, BuildState, FollowUp
@@ -197,6 +198,24 @@ def test_an_order_behind_a_build_that_is_as_good_as_complete_begins_at_its_end()
     outcome = player(PlayerRows(builds=1, busy={"luna-1": Busy("dock", free_at)})).queue("dock", "luna-1")
     (started,) = outcome.transitions
     assert (started.build.started_at, started.at) == (free_at, free_at)
+
+
+def test_what_begins_a_moment_from_now_is_cancelled_at_that_moment_and_its_site_free_from_then_on() -> None:
+    """The one before it is completed ahead of its time, and stands on the site until then."""
+    soon = NOW + timedelta(milliseconds=80)
+    begins = msgspec.structs.replace(building(), started_at=soon)
+    ada = player(PlayerRows(builds=2, busy={"luna-1": Busy("dock")}, by_id={begins.id: begins}))
+    (waiting,) = ada.queue("dock", "luna-1").queued
+    ada.apply(Outcome({}, queued=(waiting,)))
+    cancelled, started = ada.cancel(begins.id).transitions
+    assert (cancelled.build.cancelled_at, cancelled.at) == (soon, soon)
+    assert (started.build.id, started.build.started_at, started.at) == (waiting.id, soon, soon)
+
+    alone = player(PlayerRows(builds=2, busy={"luna-1": Busy("dock")}, by_id={begins.id: begins}))
+    alone.apply(alone.cancel(begins.id))
+    with refused(ErrorCode.SITE_BUSY):
+        alone.start("dock", "luna-1")
+    assert build_in(alone.queue("dock", "luna-1")).started_at == soon
 
 
 def test_the_next_order_begins_when_a_build_is_cancelled() -> None:

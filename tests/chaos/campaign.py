@@ -13,7 +13,7 @@ from tests.chaos.game import Game, announce
 from tests.chaos.havoc import seeded, wreak
 from tests.chaos.history import History, Order
 from tests.chaos.oracle import Violation, judge
-from tests.chaos.reading import alarms_left, bus_of, pending, read_history, read_stored
+from tests.chaos.reading import Place, alarms_left, bus_of, pending, read_history, read_stored
 from tests.chaos.story import report
 from tests.chaos.world import World
 from tests.support.eventually import eventually
@@ -94,7 +94,7 @@ async def play_round(world: World, plan: Round, *, last: bool = True) -> Verdict
 
 
 async def judged(  # noqa: PLR0913 - what a judgement needs, keyword-only
-    world: World,
+    world: Place,
     seed: int | str,
     names: Sequence[str],
     witnesses: Sequence[Client | Listener],
@@ -174,15 +174,15 @@ async def _give_time(condition: Callable[[], object], within_s: float) -> None:
         return
 
 
-async def _nothing_pending(world: World, names: Sequence[str]) -> bool:
+async def _nothing_pending(world: Place, names: Sequence[str]) -> bool:
     return await pending(world, names) == 0
 
 
-async def _no_alarms(world: World) -> bool:
+async def _no_alarms(world: Place) -> bool:
     return await alarms_left(world) == 0
 
 
-async def _all_heard(world: World, witnesses: Sequence[Client | Listener]) -> bool:
+async def _all_heard(world: Place, witnesses: Sequence[Client | Listener]) -> bool:
     """Whether each client has come to the end of its feeds."""
     async with bus_of(world) as bus:
         everybody = await read_stored(bus, None)

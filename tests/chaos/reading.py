@@ -12,11 +12,31 @@ from libs.bus.jetstream import stream_info
 from libs.bus.options import BusOptions
 from libs.bus.streams import TIMERS
 from libs.contracts.ids import PlayerId
-from tests.chaos.history import EventRow, History, Order, Remembered, Row, Session, Stored
-from tests.chaos.world import World
+from tests.chaos.history import EventRow, Happening, History, Order, Remembered, Row, Session, Stored
 from tests.support.postgres import connect
 
 _ALL_KEPT = 100_000
+
+
+class Place(Protocol):
+    """Where it happened: a database, a NATS server, and what was done to them."""
+
+    @property
+    def database_url(self) -> str:
+        """For somebody who may read every table."""
+        ...
+
+    @property
+    def bus_options(self) -> BusOptions:
+        """For somebody who may look at both streams and read the feeds."""
+        ...
+
+    @property
+    def happenings(self) -> Sequence[Happening]: ...
+
+    async def count_deadlocks(self) -> int:
+        """How many the database has had since the run began."""
+        ...
 
 
 class Witness(Protocol):
@@ -26,9 +46,9 @@ class Witness(Protocol):
     def sessions(self) -> list[Session]: ...
 
 
-async def query(world: World, text: str, *args: object) -> list[dict[str, Any]]:
+async def query(world: Place, text: str, *args: object) -> list[dict[str, Any]]:
     """Ask the table."""
-    connection = await connect(world.postgres.url)
+    connection = await connect(world.database_url)
     try:
         return [dict(row) for row in await connection.fetch(text, *args)]
     finally:
@@ -36,9 +56,9 @@ async def query(world: World, text: str, *args: object) -> list[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def bus_of(world: World) -> AsyncGenerator[Bus]:
-    """A connection of one's own to the world's NATS server."""
-    bus = await Bus.connect(BusOptions(url=world.nats.url, name="oracle"), timeout_s=30)
+async def bus_of(world: Place) -> AsyncGenerator[Bus]:
+    """A connection of one's own to the NATS server there."""
+    bus = await Bus.connect(world.bus_options, timeout_s=30)
     try:
         yield bus
     finally:
@@ -63,14 +83,14 @@ async def read_stored(bus: Bus, player: str | None) -> list[Stored]:
     ]
 
 
-async def alarms_left(world: World) -> int:
+async def alarms_left(world: Place) -> int:
     """How many messages the stream of alarms holds."""
     async with bus_of(world) as bus:
         info = await stream_info(bus, TIMERS)
         return 0 if info is None else info["state"]["messages"]
 
 
-async def pending(world: World, players: Sequence[str]) -> int:
+async def pending(world: Place, players: Sequence[str]) -> int:
     """How much these players still wait for: rows, orders and pushes; announcements of everybody's count too."""
     (found,) = await query(
         world,
@@ -84,7 +104,7 @@ async def pending(world: World, players: Sequence[str]) -> int:
 
 
 async def read_history(  # noqa: PLR0913 - whose it is, and what only the run knows
-    world: World,
+    world: Place,
     players: Sequence[str],
     witnesses: Iterable[Witness],
     orders: Iterable[Order],
@@ -131,7 +151,7 @@ async def read_history(  # noqa: PLR0913 - whose it is, and what only the run kn
         untold=[row["message_id"] for row in untold],
         alarms=alarms,
         lost_until=lost_until,
-        deadlocks=world.deadlocks(),
+        deadlocks=await world.count_deadlocks(),
         happenings=list(world.happenings),
     )
 

@@ -1,119 +1,117 @@
-"""Players who give orders and keep a diary, and the judgement over what they saw and what the table says."""
+"""Players who give orders without pause, and the chaos oracle's judgement over what became of it."""
 
 import asyncio
-from collections import Counter
+import random
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
-from typing import Self
+from typing import Self, cast
 
-from libs.client import Missed, Push, Refused, Starwake, Unanswered
+from libs.bus.options import BusOptions
+from tests.chaos.campaign import Verdict, judged
+from tests.chaos.clients import Client
+from tests.chaos.history import Happening, Order
 from tests.deploy.support.guarded import GuardedStack
+from tests.support.eventually import eventually
 from tests.support.players import unique_player
 from tests.support.postgres import connect
 
+_PAUSE_S = (0.2, 0.6)
+_MOST_ORDERS = 80
+"""Of one player: the feed keeps 257 pushes, and the oracle wants to see them all."""
+_ANSWERED_S = 120.0
 
-@dataclass
-class Diary:
-    """What one player ordered, got confirmed and was told."""
 
-    player: str
-    accepted: list[str] = field(default_factory=list[str])
-    pushes: list[Push] = field(default_factory=list[Push])
-    missed: int = 0
+class GuardedPlace:
+    """The guarded stack as the oracle looks at it: as the database's owner, and with the scheduler's own key."""
 
-    def completed(self) -> Counter[str]:
-        """How often each build was told as completed."""
-        return Counter(push.data["build"]["id"] for push in self.pushes if push.event == "build.completed")
+    def __init__(self, stack: GuardedStack) -> None:
+        self._stack = stack
+        self.happenings: Sequence[Happening] = ()
+
+    @property
+    def database_url(self) -> str:
+        """As the superuser, who reads everything."""
+        return self._stack.database.superuser_url
+
+    @property
+    def bus_options(self) -> BusOptions:
+        """As the scheduler, who may look at both streams and read the feeds."""
+        settings = self._stack.settings("scheduler")
+        return BusOptions(
+            url=settings["STARWAKE_NATS_URL"],
+            name="oracle",
+            nkey_seed_file=settings["STARWAKE_NKEY_SEED_FILE"],
+            tls_ca_file=settings["STARWAKE_NATS_TLS_CA"],
+            inbox_prefix=settings["STARWAKE_NATS_INBOX_PREFIX"],
+        )
+
+    async def count_deadlocks(self) -> int:
+        """As the database itself counts them."""
+        connection = await connect(self.database_url)
+        try:
+            query = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+            return cast("int", await connection.fetchval(query))
+        finally:
+            await connection.close()
 
 
 class Population:
-    """Players who order without pause until they are stopped, each on sites of their own."""
+    """Players who order without pause until they are stopped; each has another socket that only listens."""
 
     def __init__(self, stack: GuardedStack, ports: Sequence[int], size: int) -> None:
         self._stack = stack
-        self._ports = ports
-        self.diaries = [Diary(unique_player()) for _ in range(size)]
         self._stopping = asyncio.Event()
-        self._lives: list[asyncio.Task[None]] = []
-        self._sockets = AsyncExitStack()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.players = [unique_player() for _ in range(size)]
+        gateways = [(f"gateway at {port}", f"ws://127.0.0.1:{port}/ws") for port in ports]
+        self._dice = random.Random(7)  # noqa: S311 - the same game each time
+
+        def client(name: str, player: str) -> Client:
+            dice = random.Random(self._dice.random())  # noqa: S311 - as above
+            return Client(name, player, stack.token(player), lambda: dice.choice(gateways), dice)
+
+        self.clients = [client(f"{player} (orders)", player) for player in self.players]
+        self.witnesses = [*self.clients, *(client(f"{player} (listens)", player) for player in self.players)]
 
     async def __aenter__(self) -> Self:
-        for number, diary in enumerate(self.diaries):
-            url = f"ws://127.0.0.1:{self._ports[number % len(self._ports)]}/ws"
-            player = await self._sockets.enter_async_context(
-                Starwake.connect(url, token=self._stack.token(diary.player), command_timeout_s=60)
-            )
-            kinds = await player.catalogue()
-            kind = min((each for each in kinds if not each.requires), key=lambda each: each.duration_s).kind
-            self._lives += [
-                asyncio.create_task(self._listen(player, diary)),
-                asyncio.create_task(self._order(player, diary, kind)),
-            ]
+        self._tasks = [asyncio.create_task(witness.run()) for witness in self.witnesses]
+        await eventually(lambda: all(witness.sessions for witness in self.witnesses), within_s=60)
+        self._orders = [asyncio.create_task(self._order(client)) for client in self.clients]
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._stopping.set()
-        for life in self._lives:
-            life.cancel()
-        for life in self._lives:
-            with suppress(asyncio.CancelledError):
-                await life
-        await self._sockets.aclose()
+        for witness in self.witnesses:
+            witness.leave()
+        for task in (*self._orders, *self._tasks):
+            task.cancel()
+        outcomes = await asyncio.gather(*self._orders, *self._tasks, return_exceptions=True)
+        failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+        if failures:
+            raise ExceptionGroup("players failed", failures)
+
+    @property
+    def orders(self) -> list[Order]:
+        """All that was ordered, with its answers."""
+        return [order for client in self.clients for order in client.orders]
 
     @property
     def accepted(self) -> int:
-        return sum(len(diary.accepted) for diary in self.diaries)
+        """How many orders were confirmed so far."""
+        return sum(order.accepted is not None for order in self.orders)
 
-    def settled(self) -> bool:
-        """Whether every accepted build was told as completed."""
-        return all(set(diary.accepted) <= diary.completed().keys() for diary in self.diaries)
-
-    def stop_ordering(self) -> None:
+    async def judged(self) -> Verdict:
+        """Order no more, wait until every order is answered and nothing is left to do, and ask the oracle."""
         self._stopping.set()
+        async with asyncio.timeout(_ANSWERED_S):
+            await asyncio.gather(*self._orders)
+        return await judged(GuardedPlace(self._stack), "deploy", self.players, self.witnesses, self.orders)
 
-    async def _order(self, player: Starwake, diary: Diary, kind: str) -> None:
-        site = 0
-        while not self._stopping.is_set():
-            site += 1
-            with suppress(Refused, Unanswered):  # not confirmed: it may have happened or not, and is not asked for
-                diary.accepted.append((await player.build_start(kind, f"site-{site}")).id)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), 0.2)
-
-    @staticmethod
-    async def _listen(player: Starwake, diary: Diary) -> None:
-        async for item in player.events(notices=True):
-            if isinstance(item, Push):
-                diary.pushes.append(item)
-            elif isinstance(item, Missed):
-                diary.missed += 1
-
-
-async def judge(stack: GuardedStack, diaries: Sequence[Diary]) -> list[str]:
-    """What is wrong with the world; empty where every promise was kept."""
-    wrong: list[str] = []
-    connection = await connect(stack.database.superuser_url)
-    try:
-        rows = await connection.fetch(
-            "SELECT id::text, player, state, due_at, completed_at FROM build WHERE player = ANY($1)",
-            [diary.player for diary in diaries],
-        )
-    finally:
-        await connection.close()
-    table = {str(row["id"]): row for row in rows}
-    for diary in diaries:
-        told = diary.completed()
-        wrong += [f"{build} was accepted and is not in the table" for build in diary.accepted if build not in table]
-        wrong += [f"{build} was told {times} times" for build, times in told.items() if times != 1]
-        wrong += [f"{build} was never told" for build in diary.accepted if build not in told]
-        wrong += [f"{diary.player} missed pushes {diary.missed} times"] * bool(diary.missed)
-        for push in diary.pushes:
-            if push.event == "build.completed":
-                row = table.get(push.data["build"]["id"])
-                if row is None or row["state"] != "completed" or row["completed_at"] != row["due_at"]:
-                    wrong.append(f"{push.data['build']['id']} was told as completed, the table says {row}")
-        sequences = [push.seq for push in diary.pushes if push.feed != "all"]
-        if sequences != sorted(set(sequences)):
-            wrong.append(f"{diary.player} got pushes twice or out of order")
-    return wrong
+    async def _order(self, client: Client) -> None:
+        kinds = (await client.order("catalogue.list")).body["result"]["kinds"]
+        client.orders.clear()  # a question, not an order
+        free = sorted((kind for kind in kinds if not kind.get("requires")), key=lambda kind: kind["duration_s"])
+        while not self._stopping.is_set() and len(client.orders) < _MOST_ORDERS:
+            kind = self._dice.choice(free[:2])["kind"]
+            started = await client.order("build.start", kind=kind, site=f"site-{len(client.orders)}")
+            if started.accepted and self._dice.random() < 0.2:
+                await client.order("build.cancel", build_id=started.body["result"]["build"]["id"])
+            await asyncio.sleep(self._dice.uniform(*_PAUSE_S))

@@ -1,8 +1,9 @@
 """`just bench-check`: figures that do not depend on how busy the machine is, against the recorded ones.
 
 What counts is counted, not timed: bytecode instructions and allocated bytes for each frame, SQL statements, rows and
-NATS messages for each order. CPU is taken for what the process itself used, relative to the floor in the same run, as
-the best of several short rounds. A figure that grew by more than a quarter fails; `--record` writes new ones down.
+NATS messages for each order, bytecode instructions of whole services. CPU is taken of the pure parts, relative to a
+floor that takes turns with them, as the best of many short slices. A figure
+that grew by more than a quarter fails; `--record` writes new ones down.
 """
 
 import argparse
@@ -15,10 +16,9 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.contestants import floors
-from tests.bench.contestants.starwake import starwake_echo
-from tests.bench.guards import cpu, instructions, orders
-from tests.bench.harness.scratch import scratch
+from tests.bench.contestants.starwake import starwake
+from tests.bench.guards import cpu, instructions, orders, services
+from tests.bench.harness.scratch import folder_in, scratch
 
 BASELINE: Final = Path(__file__).parent / "baseline.json"
 TOLERANCE: Final = 1.25
@@ -27,11 +27,12 @@ _SECONDS: Final = 300
 
 async def measure() -> dict[str, float]:
     """All figures, by name; units are in the names."""
-    figures = instructions.measure()
+    figures = instructions.measure() | cpu.measure()
     with scratch() as folder:
-        async with asyncio.timeout(_SECONDS), starwake_echo(folder) as gateway, floors.echo(folder) as floor:
-            figures |= await cpu.measure(gateway, floor)
-            figures |= await orders.measure(gateway)
+        async with asyncio.timeout(_SECONDS):
+            figures |= await services.measure(folder_in(folder, "traced"))
+            async with starwake(folder_in(folder, "starwake")) as running:
+                figures |= await orders.measure(running)
     return {name: round(value, 3) for name, value in figures.items()}
 
 

@@ -14,7 +14,7 @@ from tests.support.eventually import eventually
 from tests.support.stack import Stack
 
 BUILD_SECONDS = 4.0
-_CATALOGUE = f"""
+CATALOGUE = f"""
 [limits]
 builds_at_once = 100000
 [kinds.long]
@@ -25,7 +25,7 @@ title = "Ends during the benchmark"
 duration = "{BUILD_SECONDS:g}s"
 """
 # What protects a server from one player would stop a load client, which plays few players very fast.
-_LIMITS_RAISED = {
+LIMITS_RAISED = {
     "STARWAKE_COMMANDS_PER_S": "1000000",
     "STARWAKE_COMMAND_BURST": "1000000",
     "STARWAKE_MAX_IN_FLIGHT": "10000",
@@ -40,8 +40,8 @@ async def starwake(
 ) -> AsyncGenerator[Running]:
     """A stack; with `echo` there is a service behind it that answers `bench.echo` and does nothing else."""
     catalogue = folder / "catalogue.toml"
-    catalogue.write_text(_CATALOGUE)
-    stack = Stack(folder, env={**_LIMITS_RAISED, "STARWAKE_CATALOGUE": str(catalogue), **(env or {})})
+    catalogue.write_text(CATALOGUE)
+    stack = Stack(folder, env={**LIMITS_RAISED, "STARWAKE_CATALOGUE": str(catalogue), **(env or {})})
     with pinned(SERVER_CORE):
         await stack.start(until_healthy=False)
     async with AsyncExitStack() as cleanup:

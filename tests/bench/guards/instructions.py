@@ -17,7 +17,7 @@ from services.gateway.limits import ConnectionLimits
 from services.gateway.protocol import Connection
 
 _TIMES: Final = 50
-_COMMAND: Final = b'{"id":"c1","command":"build.start","args":{"kind":"dock","site":"luna-1"}}'
+COMMAND: Final = b'{"id":"c1","command":"build.start","args":{"kind":"dock","site":"luna-1"}}'
 _MASK: Final = b"\x01\x02\x03\x04"
 _PLAYER: Final = PlayerId("ada")
 
@@ -25,7 +25,7 @@ _PLAYER: Final = PlayerId("ada")
 def measure() -> dict[str, float]:
     """Instructions and allocated bytes of each piece of work."""
     figures: dict[str, float] = {}
-    for name, work in _works().items():
+    for name, work in works().items():
         for _ in range(3):
             work()  # caches fill
         figures[f"{name}_instructions"] = instructions(work)
@@ -69,7 +69,8 @@ def allocated(work: Callable[[], object]) -> float:
         tracemalloc.stop()
 
 
-def _works() -> dict[str, Callable[[], object]]:
+def works() -> dict[str, Callable[[], object]]:
+    """The pieces of work by name; each call of one is one frame, alarm or completion."""
     limits = ConnectionLimits(commands_per_s=1e9, burst=1_000_000, max_in_flight=1_000_000)
     connection = Connection(limits, 0.0, ping_phase=0.5)
     connection.vouched_for()
@@ -77,9 +78,9 @@ def _works() -> dict[str, Callable[[], object]]:
     connection.joined(0.0)
     reader = FrameReader(65_536)
     wire = (
-        bytes((0x81, 0x80 | len(_COMMAND)))
+        bytes((0x81, 0x80 | len(COMMAND)))
         + _MASK
-        + bytes(byte ^ _MASK[index % 4] for index, byte in enumerate(_COMMAND))
+        + bytes(byte ^ _MASK[index % 4] for index, byte in enumerate(COMMAND))
     )
     started = datetime(2026, 1, 1, tzinfo=UTC)
     build = BuildRecord(
@@ -98,7 +99,7 @@ def _works() -> dict[str, Callable[[], object]]:
 
     def command_in() -> object:
         (incoming,) = reader.feed(wire)
-        effects = connection.text(_COMMAND, 1.0)
+        effects = connection.text(COMMAND, 1.0)
         return incoming, effects, subjects.command(_PLAYER, "build.start")
 
     return {

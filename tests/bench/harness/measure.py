@@ -96,20 +96,35 @@ async def _running(
         await end(process)
 
 
-async def received(running: Running, players: int, count: int, per_s: float, within_s: float = 60) -> Figures:
+async def received(  # noqa: PLR0913 - how many, how fast, how long
+    running: Running, players: int, count: int, per_s: float, *, within_s: float = 60, idle_s: float = 0
+) -> Figures:
     """Feed `count` pushes to `players` who listen; how late each came, and what connecting took of memory (`held_kb`).
 
-    The load client judges too: `missing` and `doubled`.
+    The load client judges too: `missing` and `doubled`. With `idle_s` the players are silent for so long first; what
+    the process that holds them uses then is theirs (`idle_cpu_us_web`, for each and a second), and no push's.
     """
     before = running.resident_bytes("web")
     what = spec(running, "receive", players, within_s, expected=count)
     async with load(what) as client:
         await client.ready()
         held = (running.resident_bytes("web") - before) / players / 1000
-        cpu = Cpu(running)
+        idle = await _idle(running, idle_s) if idle_s else 0.0
+        cpu, began = Cpu(running), time.perf_counter()
         source = await pushes(running, str(what["prefix"]), count=count, per_s=per_s, players=players)
         figures = flat(await client.figures())
-    return figures | source | cpu.per(figures["received"]) | {"held_kb": round(held, 2)}
+        used, lasted = cpu.per(figures["received"]), time.perf_counter() - began
+    if idle_s and used:
+        used["cpu_us_web"] = round(used["cpu_us_web"] - idle * lasted / figures["received"], 1)
+        used["idle_cpu_us_web"] = round(idle / players, 2)
+    return figures | source | used | {"held_kb": round(held, 2)}
+
+
+async def _idle(running: Running, seconds: float) -> float:
+    """CPU microseconds a second of the process that holds the sockets while nobody says anything."""
+    cpu, began = Cpu(running), time.perf_counter()
+    await asyncio.sleep(seconds)
+    return cpu.per(1)["cpu_us_web"] / (time.perf_counter() - began)
 
 
 async def pushes(running: Running, prefix: str, *, count: int, per_s: float, players: int) -> Figures:

@@ -10,6 +10,7 @@ _STEPS = (1, 3, 10, 30)
 _CONNECTIONS = 300
 _IN_FLIGHT = 8
 _PUSHES_PER_S = 400
+_IDLE_S = 3.0
 
 
 async def growth(running: Running, scale: Scale) -> Figures:
@@ -24,9 +25,10 @@ async def growth(running: Running, scale: Scale) -> Figures:
 
 async def _connections(running: Running, scale: Scale, players: int) -> Figures:
     count = int(_PUSHES_PER_S * scale.seconds)
-    figures = await received(running, players, count, _PUSHES_PER_S, scale.seconds + 20)
+    figures = await received(running, players, count, _PUSHES_PER_S, within_s=scale.seconds + 20, idle_s=_IDLE_S)
     return {
         f"push_gateway_cpu_us_by_connections_at_{players}": figures["cpu_us_web"],
+        f"idle_gateway_cpu_us_a_second_by_connections_at_{players}": figures["idle_cpu_us_web"],
         f"push_p99_ms_by_connections_at_{players}": figures["delay_ms_p99"],
         f"further_kb_by_connections_at_{players}": figures["held_kb"],
     }

@@ -31,7 +31,7 @@ async def command(running: Running, scale: Scale) -> Figures:
 async def push(running: Running, scale: Scale) -> Figures:
     """Pushes at a steady rate to players in turn, from a process beside the servers."""
     players, count = scale.count(_PUSHED_PLAYERS), int(_PUSHES_PER_S * scale.seconds)
-    return await received(running, players, count, _PUSHES_PER_S, scale.seconds + 20)
+    return await received(running, players, count, _PUSHES_PER_S, within_s=scale.seconds + 20)
 
 
 async def burst(running: Running, scale: Scale) -> Figures:

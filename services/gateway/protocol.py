@@ -330,6 +330,9 @@ class Connection:
             args = _auth_decoder.decode(command.args)
         except (msgspec.DecodeError, RecursionError) as error:
             return self._pace(now) or [_error(command_id, "auth.refresh", ErrorCode.BAD_REQUEST, str(error))]
+        if bytes(args.resume) != b"null":  # ignored, it would look as if it had been done
+            message = "only the auth of a new connection takes resume"
+            return [_error(command_id, "auth.refresh", ErrorCode.BAD_REQUEST, message)]
         return [Refresh(command_id, args.token)]
 
     def time(self, command_id: str, command: frames.Command, now: float) -> Effects:  # noqa: ARG002 - one signature

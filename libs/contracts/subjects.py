@@ -98,11 +98,7 @@ def parse_command(subject: str) -> tuple[PlayerId, str]:
     Raises:
         ValueError: not such a subject.
     """
-    prefix, _, rest = subject.partition(".")
-    token, _, name = rest.partition(".")
-    if prefix != "cmd" or not is_name(name):
-        raise ValueError(f"not a command subject: {subject!r}")
-    return decode_player(token), name
+    return _parse_players("cmd", subject)
 
 
 def timer_set(key: AlarmKey) -> str:
@@ -149,11 +145,7 @@ def parse_control(subject: str) -> tuple[PlayerId, str]:
     Raises:
         ValueError: not such a subject.
     """
-    prefix, _, rest = subject.partition(".")
-    token, _, action = rest.partition(".")
-    if prefix != "control" or not is_name(action):
-        raise ValueError(f"not a control subject: {subject!r}")
-    return decode_player(token), action
+    return _parse_players("control", subject)
 
 
 def revoked(player: PlayerId) -> str:
@@ -164,6 +156,14 @@ def revoked(player: PlayerId) -> str:
 def ops(name: str) -> str:
     """Where operators and game code ask for `name` (such as `announce`)."""
     return f"ops.{_checked(name)}"
+
+
+def _parse_players(kind: str, subject: str) -> tuple[PlayerId, str]:
+    prefix, _, rest = subject.partition(".")
+    token, _, name = rest.partition(".")
+    if prefix != kind or not is_name(name):
+        raise ValueError(f"not a {kind} subject: {subject!r}")
+    return decode_player(token), name
 
 
 def _checked(name: str) -> str:

@@ -182,7 +182,7 @@ class Database:
             raise
         finally:
             with suppress(*_REFUSED):
-                await asyncio.shield(self._pool.release(connection, timeout=_CLOSE_SECONDS))
+                await self._pool.release(connection, timeout=_CLOSE_SECONDS)  # shields itself from being cancelled
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Connection, None]:

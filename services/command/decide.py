@@ -1,8 +1,10 @@
 """PURE: judges a batch of requests by what was loaded for it, one after the other."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
+
+import msgspec
 
 from libs.contracts.alarms import Alarm, build_alarm
 from libs.contracts.builds import BuildState
@@ -22,8 +24,7 @@ REPEATED = "repeated"
 ASKED_BACK = "asked_back"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What a request is answered; `outcome` is `accepted`, `repeated`, `asked_back` or an error code.
 
     `error` is set for the last two.
@@ -145,7 +146,7 @@ def _again(request: Request, remembered: Remembered) -> Answer:
 
 def _ask_back(refusals: int) -> Answer:
     error = Refusal(ErrorCode.UNAVAILABLE, "this order was refused meanwhile; try again")
-    return replace(refused(error), outcome=ASKED_BACK, headers={REFUSALS_HEADER: str(refusals)})
+    return msgspec.structs.replace(refused(error), outcome=ASKED_BACK, headers={REFUSALS_HEADER: str(refusals)})
 
 
 def _record(writes: Writes, request: Request, outcome: Outcome, body: bytes, loaded: Loaded) -> None:

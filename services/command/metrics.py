@@ -2,9 +2,9 @@
 
 from functools import cache
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge
 
-from libs.runtime.metrics import BATCH_ITEMS, REQUEST_SECONDS
+from libs.runtime.metrics import BATCH_ITEMS, REQUEST_SECONDS, Histogram
 
 ORDERS = Counter("starwake_command_orders", "Commands answered, by what became of them", ["command", "outcome"])
 ANSWER_SECONDS = Histogram(

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -24,8 +23,7 @@ _any_decoder = msgspec.json.Decoder()
 _canonical_encoder = msgspec.json.Encoder(order="deterministic")
 
 
-@dataclass(slots=True)
-class Request:
+class Request(msgspec.Struct):
     """One order as it came in.
 
     Attributes:

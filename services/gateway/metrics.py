@@ -3,10 +3,10 @@
 from datetime import UTC, datetime
 from typing import Final
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge
 
 from libs.contracts.reasons import CloseCode
-from libs.runtime.metrics import LATENESS_SECONDS, REQUEST_SECONDS
+from libs.runtime.metrics import LATENESS_SECONDS, REQUEST_SECONDS, Histogram
 
 CONNECTIONS = Gauge("starwake_gateway_connections", "WebSocket connections that are authenticated.")
 UNAUTHENTICATED = Gauge("starwake_gateway_unauthenticated_connections", "WebSocket connections before authentication.")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 async def storm(spec: "Spec") -> dict[str, object]:
-    """All at once, as after a gateway died: from the first SYN to the last hello."""
+    """All at once, as after a gateway died: from the first SYN to the last hello; silent then until told to end."""
     began = time.perf_counter()
     attempts = await asyncio.gather(
         *(
@@ -28,6 +28,8 @@ async def storm(spec: "Spec") -> dict[str, object]:
     players = [attempt for attempt in attempts if isinstance(attempt, Player)]
     await until(lambda: all(player.greeted_at or player.closed for player in players), 60)
     greeted = [player.greeted_at - began for player in players if player.greeted_at]
+    tell_ready()
+    await asyncio.to_thread(sys.stdin.read)
     return {
         "all_greeted_s": round(max(greeted, default=0.0), 3),
         "refused": spec.players - len(greeted),

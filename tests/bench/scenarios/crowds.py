@@ -42,8 +42,10 @@ async def storm(running: Running, scale: Scale) -> Figures:
     what = spec(running, "storm", players, 0)
     cpu = Cpu(running)
     async with load(what) as client:
+        await client.ready()
+        used = cpu.per(players)  # before they leave, which costs too
         figures = flat(await client.figures())
-    return figures | cpu.per(players) | {"connections": players}
+    return figures | used | {"connections": players}
 
 
 CROWD = Scenario(

@@ -23,6 +23,7 @@ _SEQUENCE: Final = b"\r\nNats-Sequence: "
 _LAST_SEQUENCE: Final = b"\r\nNats-Last-Sequence: "
 _TIME_STAMP: Final = b"\r\nNats-Time-Stamp: "
 _MESSAGE_ID: Final = b"\r\nNats-Msg-Id: "
+_TRACEPARENT: Final = b"\r\ntraceparent: "
 
 
 class FeedState(NamedTuple):
@@ -49,11 +50,16 @@ class StoredPush(NamedTuple):
 
 
 class LivePush(NamedTuple):
-    """A push as it is republished: `prev` is the sequence before it in the same feed, 0 where none is kept."""
+    """A push as it is republished: `prev` is the sequence before it in the same feed, 0 where none is kept.
+
+    `trace` and `message_id` are what it was stored with, where `watch_pushes` was asked for them.
+    """
 
     seq: int
     prev: int
     body: bytes
+    trace: str | None = None
+    message_id: str = ""
 
 
 async def read_feed(bus: Bus) -> FeedState:
@@ -140,17 +146,30 @@ async def last_seqs(
     return found
 
 
-def watch_pushes(bus: Bus, player: PlayerId | None, handler: Callable[[LivePush], None]) -> Subscription:
+def watch_pushes(
+    bus: Bus, player: PlayerId | None, handler: Callable[[LivePush], None], *, traced: bool = False
+) -> Subscription:
     """Have `handler` called, synchronously, with each push to `player` (None: to everybody) as it is stored.
 
-    At most once: what was stored while the connection was away does not come; `prev` shows the hole.
+    At most once: what was stored while the connection was away does not come; `prev` shows the hole. With `traced`,
+    each also brings its trace, where it has one.
     """
 
     def on_message(message: Message) -> None:
         raw = message.raw_headers
         handler(LivePush(number_in(raw, _SEQUENCE), number_in(raw, _LAST_SEQUENCE), message.payload))
 
-    return bus.listen(subjects.push(player), on_message)
+    def on_traced(message: Message) -> None:
+        raw = message.raw_headers
+        trace = find_header(raw, _TRACEPARENT)
+        if trace is None:
+            on_message(message)
+            return
+        message_id = (find_header(raw, _MESSAGE_ID) or b"").decode()
+        position = number_in(raw, _SEQUENCE), number_in(raw, _LAST_SEQUENCE)
+        handler(LivePush(*position, message.payload, trace.decode(errors="replace"), message_id))
+
+    return bus.listen(subjects.push(player), on_traced if traced else on_message)
 
 
 def _metadata(info: dict[str, Any]) -> dict[str, str]:

@@ -51,7 +51,7 @@ async def serve(runtime: Runtime, settings: GatewaySettings) -> None:
     if bus is None:
         listening.close()
         return
-    hub = Hub(bus, tasks, connections_per_player=settings.connections_per_player)
+    hub = Hub(bus, tasks, connections_per_player=settings.connections_per_player, tracing=runtime.tracing)
     wheel = TimerWheel(time.monotonic())
     authenticator = make_authenticator(settings)
     limits = settings.per_connection

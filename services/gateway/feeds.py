@@ -16,11 +16,13 @@ from libs.contracts import frames
 from libs.contracts.ids import PlayerId
 from libs.contracts.reasons import CloseCode
 from libs.runtime.logs import get_logger
+from libs.runtime.tracing import OFF, Tracing
 from services.gateway import metrics
 from services.gateway.effects import Resume
 from services.gateway.feed import KEPT_PUSHES, Chain, Push, Verdict, is_recent, missed
 from services.gateway.framing import text_frame
 from services.gateway.questions import Questions
+from services.gateway.spans import traced
 from services.gateway.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -75,10 +77,16 @@ class FeedSource(NamedTuple):
     histories: asyncio.Semaphore
     on_regress: Callable[[], None]
     on_stalled: "Callable[[Feed], None]"
+    tracing: Tracing
 
 
 def make_source(
-    bus: Bus, tasks: Tasks, *, on_regress: Callable[[], None], on_stalled: "Callable[[Feed], None]"
+    bus: Bus,
+    tasks: Tasks,
+    *,
+    on_regress: Callable[[], None],
+    on_stalled: "Callable[[Feed], None]",
+    tracing: Tracing = OFF,
 ) -> FeedSource:
     """What every feed of one hub shares.
 
@@ -87,13 +95,14 @@ def make_source(
         tasks: the owner of what runs.
         on_regress: hears of a sequence that went backwards: the stream may be another one.
         on_stalled: hears of a feed that could not catch up; it is to be asked again.
+        tracing: spans of live pushes, if they are on.
     """
 
     async def ask(players: list[PlayerId | None]) -> dict[PlayerId | None, int]:
         return await last_seqs(bus, players, timeout_s=_POSITIONS_TIMEOUT_S)
 
     histories = asyncio.Semaphore(_CONCURRENT_HISTORIES)
-    return FeedSource(bus, Questions(tasks, ask), tasks, histories, on_regress, on_stalled)
+    return FeedSource(bus, Questions(tasks, ask), tasks, histories, on_regress, on_stalled, tracing)
 
 
 class Feed:
@@ -260,7 +269,10 @@ class Feed:
         self._chain.catching_up = True
         if self._subscription is None:
             # Before anything is read, on the same connection: what is stored after the reading comes live.
-            self._subscription = watch_pushes(self._source.bus, self.player, self._on_push)
+            tracing, on_push = self._source.tracing, self._on_push
+            if tracing.enabled:
+                on_push = traced(tracing, self.player, self.listeners, on_push)
+            self._subscription = watch_pushes(self._source.bus, self.player, on_push, traced=tracing.enabled)
         if not self.listeners and self.recent is None:
             self._chain.last = None
 

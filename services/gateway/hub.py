@@ -17,6 +17,7 @@ from libs.contracts import frames, subjects
 from libs.contracts.ids import PlayerId, new_id
 from libs.contracts.reasons import CloseCode
 from libs.runtime.logs import get_logger
+from libs.runtime.tracing import OFF, Tracing
 from services.gateway import metrics
 from services.gateway.crowd import Crowd, Present
 from services.gateway.effects import Resume
@@ -66,13 +67,15 @@ class _Player:
 class Hub:
     """The sessions of one gateway and their feeds."""
 
-    def __init__(self, bus: Bus, tasks: Tasks, *, connections_per_player: int) -> None:
+    def __init__(self, bus: Bus, tasks: Tasks, *, connections_per_player: int, tracing: Tracing = OFF) -> None:
         self.id = new_id()
         self._bus = bus
         self._tasks = tasks
         self._connections_per_player = connections_per_player
         self._watch = StreamWatch(bus, tasks)
-        self._source = make_source(bus, tasks, on_regress=self._watch.suspect, on_stalled=self._watch.stalled)
+        self._source = make_source(
+            bus, tasks, on_regress=self._watch.suspect, on_stalled=self._watch.stalled, tracing=tracing
+        )
         self._revocations = Questions(tasks, self._read_revocations)
         self._everybody = Feed(self._source, None, keep_recent=True)
         self._players: dict[PlayerId, _Player] = {}

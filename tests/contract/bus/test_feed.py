@@ -152,6 +152,24 @@ async def test_notifications_are_told_once_and_in_order(streams: Bus, publisher:
     assert [(push.message_id, push.body) for push in stored] == [(n.message_id, n.body) for n in told]
 
 
+async def test_a_trace_comes_with_its_push_to_who_asks_for_it_and_never_in_the_body(
+    streams: Bus, publisher: JetStreamPublisher
+) -> None:
+    player, trace = PlayerId(unique_player()), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    plain: list[LivePush] = []
+    traced: list[LivePush] = []
+    watch_pushes(streams, player, plain.append)
+    watch_pushes(streams, player, traced.append, traced=True)
+    told = [
+        Notification(f"{player}.1", player, b'{"event":"a.b"}', trace),
+        Notification(f"{player}.2", player, b"{}"),
+    ]
+    first, second = [result.seq for result in await Notifier(publisher).tell(told) if isinstance(result, PubAck)]
+    await eventually(lambda: len(plain) == len(traced) == 2)
+    assert plain == [LivePush(first, 0, b'{"event":"a.b"}'), LivePush(second, first, b"{}")]
+    assert traced == [plain[0]._replace(trace=trace, message_id=f"{player}.1"), plain[1]]
+
+
 async def test_a_stream_without_epoch_says_so(own_bus: Bus) -> None:
     assert await read_feed(own_bus) == FeedState(None, 0, 0)
     with pytest.raises(StreamRefused, match="provision"):

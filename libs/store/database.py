@@ -29,7 +29,7 @@ _REFUSED: tuple[type[BaseException], ...] = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # class 57: shutting down, starting up, statement timeout
     asyncpg.InsufficientResourcesError,  # class 53: disk full, too many connections
-    asyncpg.LockNotAvailableError,
+    asyncpg.ObjectNotInPrerequisiteStateError,  # class 55: no lock in time; the database takes no connections
     asyncpg.ReadOnlySQLTransactionError,  # a replica, during a failover
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,

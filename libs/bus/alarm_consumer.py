@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import structlog
@@ -77,6 +77,23 @@ class DueAlarm:
     def _respond(self, word: bytes) -> None:
         with contextlib.suppress(BusUnavailable):
             self._bus.publish(self._reply, word)
+
+
+class ConsumerLag(NamedTuple):
+    """How far the schedulers are behind: alarms that have fired and nobody has taken, or not acknowledged yet."""
+
+    untaken: int
+    unacknowledged: int
+
+
+async def read_lag(bus: Bus) -> ConsumerLag | None:
+    """The lag of the consumer that all schedulers share; None where there is none.
+
+    Raises:
+        BusUnavailable, JetStreamError: JetStream does not answer, or with an error.
+    """
+    info = await consumer_info(bus, TIMERS, SCHEDULER)
+    return None if info is None else ConsumerLag(info["num_pending"], info["num_ack_pending"])
 
 
 OnBatch = Callable[[list[DueAlarm]], Awaitable[None]]

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from libs.bus.alarm_consumer import AlarmConsumer
+from libs.bus.alarm_consumer import AlarmConsumer, read_lag
 from libs.bus.errors import BusError, StreamRefused
 from libs.runtime.health import Health
 from libs.runtime.logs import get_logger
@@ -66,6 +66,7 @@ class Loops:
             "upkeep": self._look_after_streams(),
             "reconcile": self._reconcile_again_and_again(),
             "count": self._count(),
+            "lag": self._every("lag", _COUNT_EVERY_S, self._observe_lag),
             "housekeeping": self._every("housekeeping", _HOUSEKEEPING_EVERY_S, self._keep_house),
         }
 
@@ -174,6 +175,13 @@ class Loops:
                         metrics.PENDING.set(await count_pending(connection))
             turn += 1
             await asyncio.sleep(_COUNT_EVERY_S)
+
+    async def _observe_lag(self) -> None:
+        """Apart from what the database is asked: the lag says most while that does not answer."""
+        lag = await read_lag(self._parts.bus)
+        if lag is not None:
+            metrics.CONSUMER_UNTAKEN.set(lag.untaken)
+            metrics.CONSUMER_UNACKNOWLEDGED.set(lag.unacknowledged)
 
     def _failed(self, name: str, error: StoreError | BusError) -> None:
         if name not in self._trouble:

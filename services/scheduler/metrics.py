@@ -12,6 +12,12 @@ LATENESS = Histogram(
 COMPLETIONS = Counter("starwake_scheduler_completions_total", "Rows whose time came and that were completed.", ["kind"])
 HELD = Gauge("starwake_scheduler_held", "Rows in memory that wait for their time or are being completed.")
 OVERDUE = Gauge("starwake_scheduler_overdue", "Rows in the table that wait beyond their time by more than a second.")
+CONSUMER_UNTAKEN = Gauge(
+    "starwake_scheduler_consumer_untaken", "Alarms that have fired and that no scheduler has taken from the stream."
+)
+CONSUMER_UNACKNOWLEDGED = Gauge(
+    "starwake_scheduler_consumer_unacknowledged", "Alarms that schedulers have taken and that are not completed yet."
+)
 PENDING = Gauge("starwake_scheduler_pending", "Rows in the table that wait for their time.")
 UNTOLD = Gauge("starwake_scheduler_untold", "Pushes in the outbox whose time to be told has come.")
 CHANGES = Counter(

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from libs.bus.alarm_consumer import ConsumerLag, read_lag
 from libs.bus.alarms import LEAD, AlarmConsumer, Alarms, DueAlarm, PendingAlarms
 from libs.bus.connection import Bus
 from libs.bus.errors import BusUnavailable, ConsumerGone
@@ -309,3 +310,23 @@ async def test_alarms_come_on_after_kills_of_the_server(
             await eventually(lambda key=late.key: key in fired.keys, within_s=5)
         # What was delivered when the server died comes again once its `ack_wait` is over.
         await eventually(lambda: expected <= set(fired.keys), within_s=45)
+
+
+async def test_the_lag_is_what_fired_and_nobody_took_and_what_was_taken_and_not_acknowledged(
+    own_streams: Bus, own_publisher: JetStreamPublisher
+) -> None:
+    assert await read_lag(own_streams) == ConsumerLag(0, 0)
+    for number in range(3):
+        await own_publisher.publish(f"timer.due.build.{new_id()}.r{number + 1}", b"{}")
+    assert await read_lag(own_streams) == ConsumerLag(3, 0)
+    fired = Fired(ack=False)
+    async with consuming(own_streams, fired):
+        await eventually(lambda: len(fired.alarms) == 3)
+        fired.alarms[0].ack()
+
+        async def one_is_done() -> bool:
+            return await read_lag(own_streams) == ConsumerLag(0, 2)
+
+        await eventually(one_is_done)
+    await ask(own_streams, f"CONSUMER.DELETE.{TIMERS}.{SCHEDULER}")
+    assert await read_lag(own_streams) is None

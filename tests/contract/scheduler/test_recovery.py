@@ -89,6 +89,12 @@ async def test_with_the_database_away_nothing_is_acknowledged_and_all_is_complet
         assert await universe.pushes(player) == [], "nobody could know that they are complete"
         assert await process.get("/readyz") == 503
         assert await process.get("/healthz") == 200
+
+        async def lag_is_shown() -> bool:
+            return (await process.metrics())["starwake_scheduler_consumer_unacknowledged"] == len(builds)
+
+        await eventually(lag_is_shown, within_s=15, every_s=0.2)
+        assert (await process.metrics())["starwake_scheduler_poison_total"] == 0, "the alarms are not at fault"
     await universe.completed(*builds)
     await _told_once_in_order(universe, *builds)
     await eventually(process.is_ready)

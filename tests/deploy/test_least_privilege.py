@@ -1,14 +1,16 @@
 """Every service does its whole job with its own key, its own role and the rights that deploy/ gives it."""
 
+import json
 import os
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.deploy.support.guarded import GuardedStack, guarded_stack, player
-from tests.deploy.support.nats import NatsServer, eventually, single_server
+from tests.deploy.support.nats import Identity, NatsServer, eventually, sign_in, single_server
 from tests.deploy.support.postgres import guarded_database
 from tests.support.players import unique_player
 from tests.support.postgres import LocalPostgres
@@ -96,6 +98,39 @@ async def test_a_denied_operation_is_logged_and_counted_by_the_service(
         assert "permissions violation" in gateway.log().lower()
     finally:
         await gateway.kill()
+
+
+async def test_a_consumer_that_cannot_be_updated_is_made_anew_with_the_rights_that_there_are(
+    postgres_server: LocalPostgres, tmp_path: Path
+) -> None:
+    with single_server(tmp_path) as server:
+        async with guarded_database(postgres_server) as database, guarded_stack([server], database, tmp_path) as stack:
+            provisioner = await sign_in(server, "provision")
+            repairs: list[Callable[[], Awaitable[object]]] = [stack.provision, lambda: stack.start("scheduler")]
+            for repair in repairs:
+                await misconfigure_consumer(provisioner)
+                await repair()
+                assert (await consumer_config(provisioner))["max_waiting"] > 3
+            await provisioner.client.close()
+        assert "Violation" not in server.log
+
+
+async def ask(identity: Identity, name: str, body: object = None) -> dict[str, Any]:
+    answer = await identity.client.request(f"$JS.API.{name}", json.dumps(body or {}).encode(), timeout=5)
+    decoded: dict[str, Any] = json.loads(answer.data)
+    assert "error" not in decoded, decoded
+    return decoded
+
+
+async def consumer_config(identity: Identity) -> dict[str, Any]:
+    return (await ask(identity, "CONSUMER.INFO.TIMERS.scheduler"))["config"]
+
+
+async def misconfigure_consumer(identity: Identity) -> None:
+    """Make it one that takes three pulls at once: the server does not let that be changed later."""
+    wrong = await consumer_config(identity) | {"max_waiting": 3}
+    await ask(identity, "CONSUMER.DELETE.TIMERS.scheduler")
+    await ask(identity, "CONSUMER.CREATE.TIMERS.scheduler.timer.due.>", {"stream_name": "TIMERS", "config": wrong})
 
 
 async def test_no_log_holds_a_token_a_password_or_a_seed(stack: GuardedStack, own_nats: NatsServer) -> None:

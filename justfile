@@ -62,7 +62,7 @@ test-deploy *options:
 chaos time="3m" *options:
     STARWAKE_TEST_CHAOS_FOR="$1" {{ pytest }} tests/chaos/test_chaos.py "${@:2}"
 
-# How fast it is, side by side with others: about 15 minutes, or `just bench NAME ...`
+# How fast it is, side by side with others: about 20 minutes, or `just bench NAME ...` (`million` only so)
 [group('test')]
 bench *options:
     {{ uv }} python -m tests.bench "$@"

@@ -64,7 +64,7 @@ async def herd(_running: Running, scale: Scale) -> Figures:
 async def celery_herd(running: Running, scale: Scale) -> Figures:
     """Celery tasks with the same ETA; until the last row is completed."""
     count = scale.count(_HERD, 200)
-    due = datetime.now(UTC) + timedelta(seconds=8 + count / 600)
+    due = datetime.now(UTC) + timedelta(seconds=8 + count / 400)
     done = await rows_of_celery(running)
     builds = [build(f"player-{number % 2000}", due) for number in range(count)]
     async with await psycopg.AsyncConnection.connect(running.addresses["postgres"], autocommit=True) as connection:

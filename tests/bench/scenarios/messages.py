@@ -96,6 +96,7 @@ PUSHES = Scenario(
         "python-socketio": Entry(peers.socketio, push),
         "channels": Entry(peers.channels, push),
     },
+    rounds=2,
 )
 BURST = Scenario(
     name="burst",

@@ -1,5 +1,6 @@
 """Commands on their way to the command service and back: bytes there, bytes here, neither decoded."""
 
+import asyncio
 import time
 from typing import Final, NamedTuple, Protocol
 
@@ -29,6 +30,9 @@ _ERROR: Final = b'{"error":'
 _CODE: Final = b'"code":"'
 _CODES: Final = frozenset(code.value for code in ErrorCode)
 
+_SECOND_LOOK_S: Final = 0.02
+"""Between being asked back and the answer. A gateway that was frozen itself finds in its sockets, in any order, that it
+is asked back and that its player has gone; it has to have seen both."""
 _REFUSALS: Final = f"\r\n{REFUSALS_HEADER}: ".encode()
 
 
@@ -84,16 +88,21 @@ class Forwarder:
 
         def answered(reply: Message | BusError) -> None:
             if isinstance(reply, Message):
-                refusals = find_header(reply.raw_headers, _REFUSALS) if reply.raw_headers else None
-                left_s = started + self._timeout_s - time.perf_counter()
-                if refusals is not None and left_s > 0 and asker.waits_for(command):
-                    send(left_s, {**(headers or {}), REFUSALS_HEADER: refusals.decode(errors="replace")})
+                if reply.raw_headers and find_header(reply.raw_headers, _REFUSALS) is not None:
+                    asyncio.get_running_loop().call_later(_SECOND_LOOK_S, confirm, reply)
                 else:
                     self._finish(asked, _checked_body(reply))
             elif isinstance(reply, NoResponders):
                 self._tasks.spawn(self._nobody_listens(player, asked), "unknown-command")
             else:
                 self._finish(asked, _failure(reply))
+
+        def confirm(asked_back: Message) -> None:
+            left_s = started + self._timeout_s - time.perf_counter()
+            if left_s > 0 and asker.waits_for(command):
+                send(left_s, {**(headers or {}), REFUSALS_HEADER: asked_back.headers[REFUSALS_HEADER]})
+            else:
+                self._finish(asked, _checked_body(asked_back))
 
         def send(timeout_s: float, headers: dict[str, str] | None) -> None:
             try:

@@ -118,6 +118,21 @@ async def test_a_reload_stays_signed_in_and_keeps_the_feed(cockpits: Cockpits) -
     await expect(cockpit.body("luna-1").locator(".satellite")).to_have_count(1)
 
 
+async def test_who_signs_out_leaves_nothing_behind_on_the_device(cockpits: Cockpits) -> None:
+    cockpit = await cockpits.open()
+    await cockpit.choose("luna-1")
+    await cockpit.order("Dock")
+    await expect(cockpit.told("Dock at Luna is complete.")).to_be_visible()
+    # Written once a second; only then there is something to forget.
+    await cockpit.page.wait_for_function("localStorage.length === 1")
+    await cockpit.page.get_by_role("button", name="Sign out").click()
+    await expect(cockpit.page.get_by_label("Your name")).to_be_visible()
+    assert await cockpit.page.evaluate("localStorage.length + sessionStorage.length") == 0
+    await cockpit.page.reload()
+    await expect(cockpit.page.get_by_label("Your name")).to_be_visible()
+    assert await cockpit.page.evaluate("localStorage.length + sessionStorage.length") == 0
+
+
 async def test_countdowns_are_right_whatever_the_players_clock_says(cockpits: Cockpits) -> None:
     two_hours_ahead = """
         const now = Date.now.bind(Date);

@@ -8,7 +8,7 @@
  */
 
 import { ServerClock } from "./clock.js";
-import { keepJournal, keepOrders, rememberedJournal, rememberedOrders, signIn, tokens } from "./session.js";
+import { forgetJournal, keepJournal, keepOrders, rememberedJournal, rememberedOrders, signIn, tokens } from "./session.js";
 import { LineClosed, Starwake, StarwakeError, newId } from "./starwake.js";
 import {
   bySite, emptyState, fromJournal, speedUp, toJournal, withBuild, withOrder, withPush, withQueued, withSnapshot, withoutDragons, withoutOrder,
@@ -78,6 +78,13 @@ export class Bridge {
     this.line.close();
     this.ticker.stop();
     this.views.leave();
+  }
+
+  /** Signs out on the player's own wish: nothing of theirs stays behind. */
+  signOut() {
+    this.leave();
+    forgetJournal(this.pass.player);
+    this.signedOut("");
   }
 
   // ---- what the line says --------------------------------------------------------------------------

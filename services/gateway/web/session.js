@@ -3,7 +3,7 @@
  * Who is signed in, and what this browser remembers for them.
  *
  * The token is kept in `sessionStorage`: a reload stays signed in, another tab or tomorrow asks again. The journal
- * (position and feed) is kept in `localStorage`: whoever comes back resumes where they left.
+ * (position and feed) is kept in `localStorage` until they sign out: whoever comes back resumes where they left.
  *
  * @import { Position, TokenReason } from "./starwake.js"
  *
@@ -104,6 +104,9 @@ export function keepJournal(player, journal) {
     if (!(error instanceof DOMException)) throw error; // storage is full or forbidden: then the next visit starts afresh
   }
 }
+
+/** Leaves nothing of a player who signs out: the next one at this device is somebody else. @param {string} player */
+export const forgetJournal = (player) => localStorage.removeItem(`starwake.journal.${player}`);
 
 /** Orders that have no answer yet, so that a reload sends them again under the same ids. @param {readonly object[]} orders */
 export const keepOrders = (orders) => sessionStorage.setItem(ORDERS, JSON.stringify(orders));

@@ -68,7 +68,7 @@ export class Views {
     const press = (/** @type {Element | null} */ element, /** @type {() => void} */ act) => element?.addEventListener("click", act, { signal });
     press(byId("as-map", HTMLElement), () => this.#show("map"));
     press(byId("as-list", HTMLElement), () => this.#show("list"));
-    press(byId("sign-out", HTMLElement), () => this.bridge.signedOut(""));
+    press(byId("sign-out", HTMLElement), () => this.bridge.signOut());
     press(byId("ended-again", HTMLElement), () => this.bridge.again());
     for (const tab of document.querySelectorAll("#tabs button")) {
       const panel = tab.getAttribute("data-panel") ?? "";

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from typing import Final, NamedTuple, Protocol
+from functools import partial
+from typing import Final, Protocol
 
 import msgspec
 from opentelemetry.trace import Span, SpanKind
@@ -48,9 +49,10 @@ class Asker(Protocol):
         ...
 
 
-class _Asked(NamedTuple):
-    """A command on its way: since when, for whom, and its span where it is traced."""
+class _Asked(msgspec.Struct, frozen=True):
+    """A command on its way: whose, since when, for whom, and its span where it is traced."""
 
+    player: PlayerId
     command: Forward
     started: float
     asker: Asker
@@ -80,48 +82,52 @@ class Forwarder:
 
     def forward(self, player: PlayerId, command: Forward, asker: Asker) -> None:
         """Forward one command; `asker.answered` is called exactly once, possibly before this returns."""
-        started = time.perf_counter()
-        subject = subjects.command(player, command.command)
         span = self._begin(player, command) if self._tracing.enabled else None
-        headers = None if span is None else {TRACEPARENT: traces.traceparent_of(span)}
-        asked = _Asked(command, started, asker, span)
+        self._send(_Asked(player, command, time.perf_counter(), asker, span), self._timeout_s)
 
-        def answered(reply: Message | BusError) -> None:
-            if isinstance(reply, Message):
-                if reply.raw_headers and find_header(reply.raw_headers, _REFUSALS) is not None:
-                    asyncio.get_running_loop().call_later(_SECOND_LOOK_S, confirm, reply)
-                else:
-                    self._finish(asked, _checked_body(reply))
-            elif isinstance(reply, NoResponders):
-                self._tasks.spawn(self._nobody_listens(player, asked), "unknown-command")
+    def _send(self, asked: _Asked, timeout_s: float, refusals: str | None = None) -> None:
+        headers: dict[str, str] = {}
+        if asked.span is not None:
+            headers[TRACEPARENT] = traces.traceparent_of(asked.span)
+        if refusals is not None:
+            headers[REFUSALS_HEADER] = refusals
+        subject = subjects.command(asked.player, asked.command.command)
+        # Not functions within `forward`: those that know each other are left to the garbage collector, each time.
+        answered = partial(self._answered, asked)
+        try:
+            self._bus.call(subject, asked.command.frame, answered, timeout_s=timeout_s, headers=headers)
+        except BusError as error:
+            self._finish(asked, _failure(error))
+
+    def _answered(self, asked: _Asked, reply: Message | BusError) -> None:
+        if isinstance(reply, Message):
+            if reply.raw_headers and find_header(reply.raw_headers, _REFUSALS) is not None:
+                asyncio.get_running_loop().call_later(_SECOND_LOOK_S, self._confirm, asked, reply)
             else:
-                self._finish(asked, _failure(reply))
+                self._finish(asked, _checked_body(reply))
+        elif isinstance(reply, NoResponders):
+            self._tasks.spawn(self._nobody_listens(asked), "unknown-command")
+        else:
+            self._finish(asked, _failure(reply))
 
-        def confirm(asked_back: Message) -> None:
-            left_s = started + self._timeout_s - time.perf_counter()
-            if left_s > 0 and asker.waits_for(command):
-                send(left_s, {**(headers or {}), REFUSALS_HEADER: asked_back.headers[REFUSALS_HEADER]})
-            else:
-                self._finish(asked, _checked_body(asked_back))
-
-        def send(timeout_s: float, headers: dict[str, str] | None) -> None:
-            try:
-                self._bus.call(subject, command.frame, answered, timeout_s=timeout_s, headers=headers)
-            except BusError as error:
-                self._finish(asked, _failure(error))
-
-        send(self._timeout_s, headers)
+    def _confirm(self, asked: _Asked, asked_back: Message) -> None:
+        left_s = asked.started + self._timeout_s - time.perf_counter()
+        if left_s > 0 and asked.asker.waits_for(asked.command):
+            self._send(asked, left_s, asked_back.headers[REFUSALS_HEADER])
+        else:
+            self._finish(asked, _checked_body(asked_back))
 
     def _begin(self, player: PlayerId, command: Forward) -> Span:
         """The span of a frame, from its coming in to its answer; what the command leads to are parts of it."""
         attributes = {traces.PLAYER: player, traces.COMMAND_ID: command.command_id or ""}
         return self._tracing.begin("command", kind=SpanKind.SERVER, attributes=attributes)
 
-    async def _nobody_listens(self, player: PlayerId, asked: _Asked) -> None:
+    async def _nobody_listens(self, asked: _Asked) -> None:
         """No such command, or no command service? Whoever lists the commands knows."""
         body = frames.error_body(ErrorCode.UNAVAILABLE, "the command service is not answering; try again")
         try:
-            reply = await self._bus.request(subjects.command(player, _LIST_COMMANDS), b"{}", timeout_s=_LIST_TIMEOUT_S)
+            subject = subjects.command(asked.player, _LIST_COMMANDS)
+            reply = await self._bus.request(subject, b"{}", timeout_s=_LIST_TIMEOUT_S)
             if asked.command.command not in _list_decoder.decode(reply.payload).result.commands:
                 body = frames.error_body(ErrorCode.UNKNOWN_COMMAND, f"there is no command {asked.command.command!r}")
         except (BusError, msgspec.DecodeError) as error:
@@ -130,11 +136,11 @@ class Forwarder:
 
     @staticmethod
     def _finish(asked: _Asked, body: bytes) -> None:
-        command, started, asker, span = asked
+        command, span = asked.command, asked.span
         outcome = "ok" if body.startswith(_RESULT) else _error_code(body)
         metrics.count_command(command.command, outcome)
-        metrics.COMMAND_SECONDS.observe(time.perf_counter() - started)
-        asker.answered(command, frames.answer_frame(command.command_id, command.command, body))
+        metrics.COMMAND_SECONDS.observe(time.perf_counter() - asked.started)
+        asked.asker.answered(command, frames.answer_frame(command.command_id, command.command, body))
         if span is not None:
             if outcome != ErrorCode.UNKNOWN_COMMAND:  # a name that only a client knows is not kept
                 span.update_name(f"command {command.command}")

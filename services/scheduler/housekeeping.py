@@ -1,4 +1,4 @@
-"""Forgets what nobody needs any more: command ids older than promised, world events that ended long ago."""
+"""Forgets what nobody needs any more: command ids and refusals older than promised, world events long ended."""
 
 from datetime import timedelta
 

@@ -72,6 +72,11 @@ bench *options:
 bench-check *options:
     {{ uv }} python -m tests.bench.guard "$@"
 
+# Where a service's time goes under load: `just profile command`, `just profile web`
+[group('test')]
+profile *options:
+    {{ uv }} python -m tests.bench.profile "$@"
+
 # Style, types, import arrows, the schema's history, the page's types
 [group('check')]
 check: check-python check-schema check-protocol check-web

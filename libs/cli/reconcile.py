@@ -9,14 +9,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from libs.bus.alarms import Alarms
 from libs.bus.connection import Bus
-from libs.bus.errors import BusError, StreamRefused
+from libs.bus.errors import BusError
 from libs.bus.provision import check_streams, provision
 from libs.bus.publish import JetStreamPublisher
-from libs.bus.streams import desired_streams
+from libs.bus.streams import NOTIFICATIONS, desired_streams
 from libs.cli.connections import connected_bus, connected_database
 from libs.cli.errors import CliError
 from libs.runtime.settings import BusSettings, load_settings
+from libs.store.database import Database
 from libs.store.errors import StoreError
+from libs.store.feed_mark import read_mark
 from libs.telling import DatabaseClock
 from services.scheduler.reconciler import Progress as Step
 from services.scheduler.reconciler import Reconciler, Report
@@ -29,7 +31,7 @@ async def reconcile(data: Path, *, dry_run: bool, console: Console) -> dict[str,
         CliError: a server is away, another copy is at it, or a stream cannot be repaired without loss.
     """
     async with connected_database(data) as database, connected_bus(data) as bus:
-        streams = await _streams(bus, dry_run=dry_run)
+        streams = await _streams(database, bus, dry_run=dry_run)
         clock = DatabaseClock(database)
         try:
             await clock.measure()
@@ -55,14 +57,17 @@ def described(found: dict[str, Any]) -> list[str]:
     ]
 
 
-async def _streams(bus: Bus, *, dry_run: bool) -> list[str]:
+async def _streams(database: Database, bus: Bus, *, dry_run: bool) -> list[str]:
     try:
         if dry_run:
             names = [spec.name for spec in desired_streams(1)]
             differences = await check_streams(bus, names, consumers=True)
             return [_told(each.stream, each.consumer, each.field, each.was, each.now) for each in differences]
-        changes = await provision(bus, load_settings(BusSettings).stream_replicas)
-    except (BusError, StreamRefused) as error:
+        async with database.connection() as connection:
+            mark = await read_mark(connection, NOTIFICATIONS)
+        replicas = load_settings(BusSettings).stream_replicas
+        changes = await provision(bus, replicas, feed_above=0 if mark is None else mark.last_seq)
+    except (BusError, StoreError) as error:
         raise CliError(str(error)) from error
     return [_told(each.stream, each.consumer, each.field, each.was, each.now) for each in changes]
 

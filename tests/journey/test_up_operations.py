@@ -92,9 +92,10 @@ async def test_a_revoked_players_socket_closes_and_the_old_token_no_longer_holds
     assert closed.value.rcvd.code == 4503
 
 
-async def test_reconcile_of_a_healthy_stack_finds_nothing_to_mend(stack: Stack) -> None:
+@pytest.mark.parametrize("how", [("--dry-run",), ()])
+async def test_reconcile_of_a_healthy_stack_finds_nothing_to_mend(stack: Stack, how: tuple[str, ...]) -> None:
     async def nothing_differs() -> bool:
-        code, out, _ = await starwake(stack, "reconcile", "--dry-run", "--json")
+        code, out, _ = await starwake(stack, "reconcile", *how, "--json")
         found: dict[str, Any] = json.loads(out) if code == 0 else {}  # 1: the scheduler is at it at this moment
         return code == 0 and (found["streams"], found["arm"], found["tombstone"]) == ([], 0, 0)
 

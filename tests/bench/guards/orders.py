@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 _ORDERS: Final = 100
-_IDLE_S: Final = 4.0
-_PER_S: Final = 20
+_IDLE_S: Final = 6.0
+_PER_S: Final = 10
+_REPORTED_S: Final = 3.0
+"""A server process of Postgres reports what it wrote once a second at most, and when it is idle."""
 _connect: Final = cast("Callable[[str], Awaitable[Any]]", asyncpg.connect)  # pyright: ignore[reportUnknownMemberType]
 _ROWS: Final = "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del)::bigint FROM pg_stat_user_tables"
 
@@ -34,7 +36,7 @@ async def measure(running: Running) -> dict[str, float]:
         # Each statement becomes a line of the log from here on, in every session.
         await connection.execute("ALTER SYSTEM SET log_statement = 'all'")
         await connection.execute("SELECT pg_reload_conf()")
-        await asyncio.sleep(1)
+        await asyncio.sleep(_REPORTED_S)
         idle_began, idle = time.monotonic(), await _counts(running, connection)
         await asyncio.sleep(_IDLE_S)
         before, began = await _counts(running, connection), time.monotonic()
@@ -42,7 +44,7 @@ async def measure(running: Running) -> dict[str, float]:
         what = spec(running, "completions", 10, _ORDERS / _PER_S, **options)
         async with load(what) as client:
             figures = flat(await client.figures())
-        await asyncio.sleep(1)
+        await asyncio.sleep(_REPORTED_S)
         after, ended = await _counts(running, connection), time.monotonic()
     finally:
         await connection.close()

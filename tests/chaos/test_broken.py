@@ -122,7 +122,8 @@ async def test_where_refusals_are_not_counted_what_a_frozen_command_service_hold
         busy = await by.start(unique_player(), "yard")
         await by.refused_while_frozen(world, "command-1", busy)
         verdict = await verdict_on(world, by)
-        assert clauses(verdict) == {Clause.ANSWERS_STAND}, verdict.text
+        # Not alone where it is carried out so late that the judge finds it building.
+        assert clauses(verdict) - {Clause.NOTHING_PENDING} == {Clause.ANSWERS_STAND}, verdict.text
         assert "was refused, but is remembered as carried out" in verdict.text
 
 

@@ -15,7 +15,7 @@ _SLICE_CALLS: Final = 20
 
 
 def measure() -> dict[str, float]:
-    """CPU of one of each piece of work, over that of reading that command and writing it again with Python's own json."""
+    """CPU of one of each piece of work over that of reading the command and writing it with Python's own json."""
     pieces: dict[str, Callable[[], object]] = {"floor": lambda: json.dumps(json.loads(COMMAND)), **works()}
     best = dict.fromkeys(pieces, float("inf"))
     for _ in range(_SLICES):

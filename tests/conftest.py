@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.eventually import eventually as poll
 from tests.support.nats import LocalNats, NatsAddress
@@ -24,6 +25,10 @@ from tests.support.stack import Stack
 
 if TYPE_CHECKING:
     from libs.bus.connection import Bus
+
+# How long an example takes depends on what else the machine does: that is nothing to fail for.
+settings.register_profile("starwake", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("starwake")
 
 _WHERE_NATS_RAN = pytest.StashKey[str]()
 _TIME_SCALE = "600"

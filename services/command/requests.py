@@ -65,7 +65,7 @@ class OrderParser:
             raise Refusal(ErrorCode.BAD_REQUEST, _NUL)
         try:
             mark = fingerprint(command.args)
-        except (msgspec.DecodeError, RecursionError) as error:  # fields that no order reads, nested beyond measure
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:  # in fields that no order reads
             raise Refusal(ErrorCode.BAD_REQUEST, f"args: {error}") from error
         return Request(player, CommandId(command.id), order, args, mark, acceptable_trace(traceparent))
 

@@ -7,7 +7,7 @@ command service. Modelled: what lies on the way, and tables that remember.
 import json
 from dataclasses import dataclass
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -184,7 +184,5 @@ def _raised(_request: Request, error: Exception) -> None:
     raise error
 
 
-Attempts.TestCase.settings = settings(
-    max_examples=300, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+Attempts.TestCase.settings = settings(max_examples=300, stateful_step_count=40)
 TestAttempts = Attempts.TestCase

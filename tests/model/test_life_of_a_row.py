@@ -8,7 +8,7 @@ memory for message ids. Time only moves when a step says so.
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -373,9 +373,7 @@ class LifeOfARow(RuleBasedStateMachine):
             yield
 
 
-LifeOfARow.TestCase.settings = settings(
-    max_examples=200, stateful_step_count=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+LifeOfARow.TestCase.settings = settings(max_examples=200, stateful_step_count=60)
 TestLifeOfARow = LifeOfARow.TestCase
 
 

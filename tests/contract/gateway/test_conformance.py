@@ -201,7 +201,7 @@ fuzzed_frames = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.lists(fuzzed_frames | st.binary(max_size=40), min_size=1, max_size=12), live=st.booleans())
 async def test_no_bytes_whatever_bring_the_gateway_down_or_to_another_players_pushes(
     gateway: Gateway,

@@ -160,5 +160,5 @@ class ExactlyOnce(RuleBasedStateMachine):
             assert [seq for seq in self.handled[feed] if seq > self.expected_from[feed]] == due
 
 
-ExactlyOnce.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+ExactlyOnce.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
 test_each_push_is_handled_exactly_once_or_its_loss_is_told = ExactlyOnce.TestCase

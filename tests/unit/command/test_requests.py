@@ -100,6 +100,10 @@ def test_subjects_that_belong_to_no_player_are_refused(subject: str) -> None:
     assert code_of(body(), subject) is ErrorCode.BAD_REQUEST
 
 
+def test_a_field_that_no_order_reads_has_to_be_text_all_the_same() -> None:
+    assert code_of(body(args={**START, "junk": "?"}).replace(b'"?"', b'"\xff"')) is ErrorCode.BAD_REQUEST
+
+
 def test_how_arguments_are_written_makes_no_difference_to_their_fingerprint() -> None:
     one = fingerprint(b'{"kind":"dock","site":"luna-1"}')
     assert fingerprint(b' {"site" : "luna-1", "kind": "\\u0064ock"} ') == one

@@ -12,6 +12,7 @@ import msgspec
 
 from libs.contracts import alarms, builds, commands, events, frames
 from libs.contracts.reasons import CloseCode, ErrorCode
+from libs.runtime.tracing import TRACEPARENT
 from services.gateway.limits import ConnectionLimits
 
 PATH: Final = Path(__file__).parent / "docs" / "asyncapi.json"
@@ -208,6 +209,22 @@ _SUBJECTS: Final = (
     _Subject("present", "control.{player}.present", "Who holds a player", "Gateway to gateways.", "Present"),
 )
 
+_TRACE: Final[Json] = {
+    TRACEPARENT: {"type": "string", "description": "W3C Trace Context of what led to it, where traces are kept"}
+}
+_HEADERS: Final[Json] = {
+    "CommandRequest": {
+        commands.REFUSALS_HEADER: {
+            "type": "integer",
+            "minimum": 0,
+            "description": "how often this very order was refused, as far as its sender knows; 0 where it is missing",
+        },
+        **_TRACE,
+    },
+    "OpsRequest": _TRACE,
+    "Notification": _TRACE,
+}
+
 _PARAMETERS: Final = {
     "player": "the player id, every byte outside [A-Za-z0-9_-] percent-encoded: one token, injective",
     "command": "the command's dotted lower-case name",
@@ -305,6 +322,8 @@ def _messages() -> Json:
     }
     for name, (summary, payload) in {**frames_of_the_server, **services}.items():
         messages[name] = {"name": name, "title": name, "summary": summary, "payload": payload}
+        if name in _HEADERS:
+            messages[name]["headers"] = _object(_HEADERS[name], required=[])
     return messages
 
 

@@ -1,6 +1,7 @@
 """The peers, started as their documentation says."""
 
 import asyncio
+import secrets
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -123,6 +124,33 @@ async def channels(folder: Path) -> AsyncGenerator[Running]:
             url = f"ws://{LOOPBACK}:{port}/ws"
             source = {"way": "channels", "address": redis_url}
             yield Running(url, {"web": web.root, "redis": redis.root}, source=source)
+
+
+@asynccontextmanager
+async def centrifugo(folder: Path) -> AsyncGenerator[Running]:
+    """Centrifugo v6 on its Redis engine; each player's own channel and everybody's keep a history and are recovered."""
+    [port] = free_ports(1)
+    api_key = secrets.token_hex(16)
+    async with redis_server(folder) as (redis_url, redis):
+        channel = "CENTRIFUGO_CHANNEL_WITHOUT_NAMESPACE_"
+        env = {
+            "CENTRIFUGO_HTTP_SERVER_ADDRESS": LOOPBACK,
+            "CENTRIFUGO_HTTP_SERVER_PORT": str(port),
+            "CENTRIFUGO_HTTP_API_KEY": api_key,
+            "CENTRIFUGO_CLIENT_TOKEN_HMAC_SECRET_KEY": SECRET,
+            "CENTRIFUGO_ENGINE_TYPE": "redis",
+            "CENTRIFUGO_ENGINE_REDIS_ADDRESS": redis_url,
+            f"{channel}HISTORY_SIZE": "256",
+            f"{channel}HISTORY_TTL": "168h",
+            f"{channel}FORCE_RECOVERY": "true",
+        }
+        async with listening("centrifugo", ("centrifugo",), port, folder, env) as web:
+            url = f"ws://{LOOPBACK}:{port}/connection/websocket"
+            source = {
+                "way": "centrifugo",
+                "address": f"http://{LOOPBACK}:{port}/api/publish?api_key={api_key}",
+            }
+            yield Running(url, {"web": web.root, "redis": redis.root}, dialect="centrifugo", source=source)
 
 
 @asynccontextmanager

@@ -26,7 +26,8 @@ def describe() -> dict[str, object]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES}
-        | {"redis-server": _program("redis-server"), "node": _program("node")},
+        | {"redis-server": _program("redis-server"), "node": _program("node")}
+        | {"centrifugo": _program("centrifugo", "version")},
     }
 
 
@@ -68,9 +69,11 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _program(name: str) -> str:
+def _program(name: str, *words: str) -> str:
     try:
-        done = subprocess.run([name, "--version"], capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(
+            [name, *(words or ("--version",))], capture_output=True, text=True, timeout=10, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return "not installed"
     found = re.search(r"\d+(\.\d+)+", done.stdout)

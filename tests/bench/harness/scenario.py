@@ -1,6 +1,7 @@
 """A scenario: the same work for several contestants, in interleaved rounds."""
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
@@ -40,6 +41,11 @@ class Entry:
 
     open: Open
     measure: Callable[[Running, Scale], Awaitable[Figures]]
+
+
+def where_installed(program: str, entry: Entry) -> dict[str, Entry]:
+    """The entry under the program's name, where it is on PATH; else nothing."""
+    return {program: entry} if shutil.which(program) else {}
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport
 # Its signature ends in untyped keyword arguments for the event loop.
 _ws_connect: Final = cast("Callable[..., Awaitable[tuple[Any, WSListener]]]", picows.ws_connect)  # pyright: ignore[reportUnknownMemberType]
 FrameHandler = Callable[["Player", "Frame"], None]
-Dialect = Literal["plain", "socketio"]
-"""How frames are wrapped: bare JSON objects, or Socket.IO's packets (Engine.IO protocol 4) around them."""
+Dialect = Literal["plain", "socketio", "centrifugo"]
+"""How frames are wrapped: bare JSON objects, or around them Socket.IO's packets (Engine.IO protocol 4), or Centrifugo's
+replies (its bidirectional protocol, as JSON)."""
 
 
 class Frame(msgspec.Struct):
@@ -44,8 +45,22 @@ class _BuildData(msgspec.Struct):
     build: _DueBuild
 
 
+class _Publication(msgspec.Struct):
+    data: msgspec.Raw
+
+
+class _Push(msgspec.Struct):
+    pub: _Publication | None = None
+
+
+class _Reply(msgspec.Struct):
+    connect: msgspec.Raw = msgspec.Raw()
+    push: _Push | None = None
+
+
 decode_frame = msgspec.json.Decoder(Frame).decode
 _decode_packet = msgspec.json.Decoder(tuple[str, msgspec.Raw]).decode
+_decode_reply = msgspec.json.Decoder(_Reply).decode
 _decode_build = msgspec.json.Decoder(_BuildData).decode
 
 
@@ -64,9 +79,12 @@ class Player(WSListener):
         recovered: what the server's `hello` said of a resume.
     """
 
-    def __init__(self, name: str, on_frame: FrameHandler, dialect: Dialect = "plain") -> None:
+    def __init__(
+        self, name: str, on_frame: FrameHandler, dialect: Dialect = "plain", opening: bytes | None = None
+    ) -> None:
         super().__init__()
         self.name = name
+        self._opening = opening
         self.on_frame = on_frame
         self.dialect = dialect
         self.greeted_at = 0.0
@@ -79,6 +97,8 @@ class Player(WSListener):
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self.transport = transport
+        if self._opening is not None:
+            self.send(self._opening)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type is not WSMsgType.TEXT:
@@ -87,6 +107,8 @@ class Player(WSListener):
             return
         if self.dialect == "socketio":
             self._packet(frame.get_payload_as_bytes())
+        elif self.dialect == "centrifugo":
+            self.take_replies(frame.get_payload_as_bytes())
         else:
             self._handle(decode_frame(frame.get_payload_as_memoryview()))
 
@@ -114,6 +136,18 @@ class Player(WSListener):
             self.send(b"40")
         elif packet == b"2":
             self.send(b"3")
+
+    def take_replies(self, lines: bytes) -> None:
+        """Take a frame of Centrifugo's: replies and pushes, a line each; an empty object is its ping, and the pong."""
+        for line in lines.split(b"\n"):
+            if line == b"{}":
+                self.send(line)
+                continue
+            reply = _decode_reply(line)
+            if bytes(reply.connect):
+                self.greeted_at = time.perf_counter()
+            elif reply.push is not None and reply.push.pub is not None:
+                self.on_frame(self, decode_frame(reply.push.pub.data))
 
     @property
     def position(self) -> str:
@@ -145,12 +179,16 @@ async def connect(  # noqa: PLR0913 - who, where, how
     Raises:
         OSError, picows.WSError: refused or not in time.
     """
-    token = jwt.encode({"sub": name, "iat": int(time.time()), "exp": int(time.time()) + 86_400}, secret, "HS256")
+    claims: dict[str, object] = {"sub": name, "iat": int(time.time()), "exp": int(time.time()) + 86_400}
+    if dialect == "centrifugo":
+        claims["channels"] = [f"#{name}", "all"]
+    token = jwt.encode(claims, secret, "HS256")
+    opening = json.dumps({"id": 1, "connect": {"token": token}}).encode() if dialect == "centrifugo" else None
     headers = {"Authorization": f"Bearer {token}"}
     if resume is not None:
         headers["Starwake-Resume"] = resume
     _, listener = await _ws_connect(
-        lambda: Player(name, on_frame, dialect),
+        lambda: Player(name, on_frame, dialect, opening),
         url,
         websocket_handshake_timeout=timeout_s,
         read_buffer_init_size=2048,

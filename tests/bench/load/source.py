@@ -126,6 +126,20 @@ async def http(address: str) -> AsyncGenerator[Push]:
 
 
 @asynccontextmanager
+async def centrifugo(address: str) -> AsyncGenerator[Push]:
+    """By `publish` of its HTTP API."""
+    async with httpx.AsyncClient(timeout=60) as client:
+
+        async def push(player: str | None) -> None:
+            body = {"channel": f"#{player}" if player else "all", "data": frame()}
+            answer = (await client.post(address, json=body)).raise_for_status().json()
+            if "error" in answer:
+                raise RuntimeError(f"centrifugo: {answer['error']}")
+
+        yield push
+
+
+@asynccontextmanager
 async def socket(address: str) -> AsyncGenerator[Push]:
     """By a socket of the server itself, to everybody."""
     transport, _ = await _ws_connect(WSListener, address)
@@ -143,6 +157,7 @@ WAYS = {
     "redis": redis,
     "socketio": socketio,
     "channels": channels,
+    "centrifugo": centrifugo,
     "http": http,
     "socket": socket,
 }

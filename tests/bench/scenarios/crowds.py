@@ -9,7 +9,7 @@ from tests.bench.contestants.starwake import starwake
 from tests.bench.harness.measure import Cpu, flat, pushes, spec
 from tests.bench.harness.processes import load
 from tests.bench.harness.rounds import Figures
-from tests.bench.harness.scenario import Entry, Scale, Scenario
+from tests.bench.harness.scenario import Entry, Scale, Scenario, where_installed
 
 _CROWD = 10_000
 _STORM = 5_000
@@ -61,6 +61,7 @@ CROWD = Scenario(
         "fastapi": Entry(peers.fastapi_echo, crowd),
         "node ws": Entry(peers.node_ws, crowd),
         "python-socketio": Entry(peers.socketio, crowd),
+        **where_installed("centrifugo", Entry(peers.centrifugo, crowd)),
     },
     rounds=1,
     fresh=True,
@@ -74,6 +75,7 @@ STORM = Scenario(
         "starwake": Entry(starwake, storm),
         "fastapi": Entry(peers.fastapi_echo, storm),
         "node ws": Entry(peers.node_ws, storm),
+        **where_installed("centrifugo", Entry(peers.centrifugo, storm)),
     },
     rounds=2,
 )

@@ -7,7 +7,7 @@ from tests.bench.contestants.base import Running
 from tests.bench.contestants.starwake import starwake, starwake_echo
 from tests.bench.harness.measure import Cpu, loaded, program, received, spec
 from tests.bench.harness.rounds import Figures
-from tests.bench.harness.scenario import Entry, Scale, Scenario
+from tests.bench.harness.scenario import Entry, Scale, Scenario, where_installed
 
 _PLAYERS = 64
 _PUSHED_PLAYERS = 500
@@ -95,6 +95,7 @@ PUSHES = Scenario(
         "fastapi + redis": Entry(peers.celery, push),
         "python-socketio": Entry(peers.socketio, push),
         "channels": Entry(peers.channels, push),
+        **where_installed("centrifugo", Entry(peers.centrifugo, push)),
     },
     rounds=2,
 )
@@ -108,6 +109,7 @@ BURST = Scenario(
         "fastapi + redis": Entry(peers.celery, burst),
         "python-socketio": Entry(peers.socketio, burst),
         "channels": Entry(peers.channels, burst),
+        **where_installed("centrifugo", Entry(peers.centrifugo, burst)),
     },
     rounds=2,
 )

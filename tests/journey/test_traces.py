@@ -7,10 +7,10 @@ import asyncio
 import gc
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
 import jwt
@@ -39,6 +39,7 @@ from tests.support.nats import LocalNats
 from tests.support.players import unique_player
 from tests.support.postgres import LocalPostgres
 from tests.support.postgres import connect as connect_database
+from tests.support.spans import Seen, called, has, origins, reachable, seen, span_id, trace_id
 
 SECRET = "a-secret-of-the-trace-tests-of-forty-characters"  # noqa: S105 - only these tests know it
 SITE = "the-site-nobody-should-read-of"
@@ -57,13 +58,6 @@ duration = "1h"
 """
 GAME_DATA = (SITE, "dock", "survey", "temple", "Vega")
 ATTRIBUTES = {"player", "command", "command_id", "outcome", "row_id", "revision", "message_id", "seq", "sockets"}
-
-
-class Seen(NamedTuple):
-    """What is asserted of a span: which service, and what it did."""
-
-    service: str
-    name: str
 
 
 class Universe:
@@ -149,49 +143,6 @@ class Player:
             return found
 
         return await eventually(reached, within_s=15)
-
-
-def has(span: ReadableSpan, attribute: str, value: object) -> bool:
-    """Whether it has this attribute with this value."""
-    return (span.attributes or {}).get(f"starwake.{attribute}") == value
-
-
-def seen(span: ReadableSpan) -> Seen:
-    """Which service, and what it did."""
-    return Seen(str(span.resource.attributes["service.name"]), span.name)
-
-
-def origins(span: ReadableSpan) -> set[int]:
-    """The spans that it says it comes from."""
-    links = {link.context.span_id for link in span.links}
-    return links if span.parent is None else links | {span.parent.span_id}
-
-
-def span_id(span: ReadableSpan) -> int:
-    """Its id."""
-    assert span.context is not None
-    return span.context.span_id
-
-
-def trace_id(span: ReadableSpan) -> int:
-    """Its trace's id."""
-    assert span.context is not None
-    return span.context.trace_id
-
-
-def reachable(frame: ReadableSpan, spans: Iterable[ReadableSpan]) -> list[ReadableSpan]:
-    """`frame`, and all that comes from it."""
-    found = {span_id(frame): frame}
-    left = list(spans)
-    while new := [each for each in left if origins(each) & found.keys() and span_id(each) not in found]:
-        found |= {span_id(each): each for each in new}
-    return list(found.values())
-
-
-def called(spans: Iterable[ReadableSpan], name: str) -> ReadableSpan:
-    """The one span of this name."""
-    (found,) = (each for each in spans if each.name == name)
-    return found
 
 
 Serve = Callable[[Runtime], Awaitable[None]]

@@ -3,11 +3,12 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from libs.bus.errors import BusError
 from tests.chaos.clients import Client, Listener
 from tests.chaos.game import Game, announce
 from tests.chaos.havoc import seeded, wreak
@@ -166,10 +167,17 @@ async def listening(
         raise ExceptionGroup("clients failed", failures)
 
 
-async def _give_time(condition: Callable[[], object], within_s: float) -> None:
+async def _give_time(condition: Callable[[], Awaitable[bool]], within_s: float) -> None:
     """Wait for it; whether it has become so is the oracle's to say."""
+
+    async def holds() -> bool:
+        try:
+            return await condition()
+        except BusError:  # a cluster of servers may be choosing a stream's leader
+            return False
+
     try:
-        await eventually(condition, within_s=within_s, every_s=0.25)
+        await eventually(holds, within_s=within_s, every_s=0.25)
     except AssertionError:
         return
 

@@ -258,7 +258,7 @@ async def test_a_token_with_any_one_character_changed_does_not_hold(index: int, 
     assert decoded(changed) == decoded(token)
 
 
-FIXED_TOKEN = signed(exp=time.time() + 3600)
+FIXED_TOKEN = signed(exp=time.time() + 86_400)
 
 
 def decoded(token: str) -> list[bytes]:

@@ -14,7 +14,7 @@ from services.gateway.keys import KeySet, SharedSecret
 from services.gateway.tokens import read_claims, read_token
 
 SECRET = "unit-tests-secret-of-some-forty-characters"  # noqa: S105 - only these tests know it
-CLAIMS = {"sub": "ada", "exp": int(time.time()) + 600}
+CLAIMS = {"sub": "ada", "exp": int(time.time()) + 86_400}
 TOKEN = jwt.encode(CLAIMS, SECRET, algorithm="HS256")
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from libs.contracts.builds import BuildRecord, BuildState, FollowUp
 from libs.contracts.events import BUILD_CANCELLED, BUILD_RESCHEDULED, BUILD_STARTED
+from libs.contracts.follow_ups import checked_follow_ups
 from libs.contracts.ids import BuildId, PlayerId, Revision
 from libs.contracts.queued import QueuedOrder
 from libs.contracts.reasons import ErrorCode, Refusal
@@ -236,7 +237,9 @@ class Player:
             trace=self.trace,
         )
         completion = self._world.completions.get(kind.name)
-        told = (*follow_ups, *(completion(build) if completion is not None else ()))
+        if not follow_ups and completion is None:
+            return build
+        told = checked_follow_ups((*follow_ups, *(completion(build) if completion is not None else ())))
         return msgspec.structs.replace(build, follow_ups=told) if told else build
 
     def _building(self, build_id: str) -> BuildRecord:

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from libs.contracts.builds import BuildRecord, BuildState, FollowUp
+from libs.contracts.follow_ups import FollowUpError
 from libs.contracts.ids import PlayerId
 from libs.contracts.queued import QueuedOrder
 from libs.contracts.reasons import ErrorCode, Refusal
@@ -271,3 +272,11 @@ def test_a_waiting_order_becomes_the_build_that_it_described() -> None:
         order.follow_ups,
         "t",
     )
+
+
+@pytest.mark.parametrize("follow_up", [FollowUp("Not A Name", {}), FollowUp("a.b", {"x": "y" * 1_100_000})])
+def test_a_follow_up_that_could_never_be_pushed_is_refused_with_its_order(follow_up: FollowUp) -> None:
+    with pytest.raises(FollowUpError):
+        player().start("dock", "luna-1", [follow_up])
+    with pytest.raises(FollowUpError):
+        player(None, world(None, {"dock": lambda _: [follow_up]})).start("dock", "luna-1")

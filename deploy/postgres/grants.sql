@@ -41,3 +41,7 @@ GRANT SELECT, DELETE, UPDATE (position) ON queued_order TO starwake_scheduler;
 -- World events are announced by the command service, told and forgotten by the scheduler.
 GRANT SELECT, INSERT, UPDATE ON world_event TO starwake_command;
 GRANT SELECT, UPDATE, DELETE ON world_event TO starwake_scheduler;
+
+-- Revocations are noted by the command service, and by the scheduler where only the stream had one; it forgets them.
+GRANT SELECT, INSERT, UPDATE ON revocation TO starwake_command;
+GRANT SELECT, INSERT, UPDATE, DELETE ON revocation TO starwake_scheduler;

@@ -1,6 +1,6 @@
 """Brings the streams and consumers into being, repairs them, or says why that is not possible."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -11,6 +11,7 @@ from libs.bus.errors import JetStreamError, PermissionDenied, StreamRefused
 from libs.bus.jetstream import ask, consumer_info, stream_info
 from libs.bus.streams import (
     NOTIFICATIONS,
+    REVOCATIONS,
     ConsumerSpec,
     Difference,
     StreamSpec,
@@ -35,7 +36,23 @@ class Change(msgspec.Struct, frozen=True):
     now: Any
 
 
-async def provision(bus: Bus, replicas: int, *, feed_above: int = 0) -> list[Change]:
+Refill = Callable[[], Awaitable[bool]]
+"""Stores what REVOCATIONS has to hold; whether that is all there, so that it may be read."""
+
+
+async def nothing_to_refill() -> bool:
+    """Where nobody was revoked."""
+    return True
+
+
+async def refilled_by_another() -> bool:
+    """Where whoever provisions does not know who was revoked: the stream stays closed until a scheduler fills it."""
+    return False
+
+
+async def provision(
+    bus: Bus, replicas: int, *, feed_above: int = 0, refill: Refill = nothing_to_refill
+) -> list[Change]:
     """Create the streams and consumers that are missing, repair those that differ; idempotent.
 
     Args:
@@ -43,6 +60,8 @@ async def provision(bus: Bus, replicas: int, *, feed_above: int = 0) -> list[Cha
         replicas: copies of each stream.
         feed_above: the highest sequence that was ever told, where it is known. Feeds that are created begin above it
             from the first moment, so that nothing told before `begin_epoch` has to be dropped for the counter's sake.
+        refill: fills REVOCATIONS where it had to be created. Until it has, the stream cannot be read (direct get is
+            off), so that no gateway takes a player for one who was never revoked: it answers `unavailable`.
 
     Returns:
         What was changed, a field each; empty where everything was as it has to be.
@@ -54,7 +73,10 @@ async def provision(bus: Bus, replicas: int, *, feed_above: int = 0) -> list[Cha
     changes: list[Change] = []
     for spec in desired_streams(replicas):
         first_seq = {"first_seq": feed_above + 1} if feed_above and spec.name == NOTIFICATIONS else {}
-        changes += await _provision_stream(bus, spec, first_seq)
+        if spec.name == REVOCATIONS:
+            changes += await _provision_revocations(bus, spec, refill)
+        else:
+            changes += await _provision_stream(bus, spec, first_seq)
         for consumer in spec.consumers:
             changes += await _provision_consumer(bus, consumer)
     for change in changes:
@@ -111,6 +133,18 @@ async def _provision_stream(bus: Bus, spec: StreamSpec, at_creation: dict[str, A
     await _ask_or_refuse(bus, spec, f"STREAM.UPDATE.{spec.name}", repaired_stream(info["config"], spec))
     await _assert_stream(bus, spec)
     return [Change("repaired", d.stream, None, d.field, d.was, d.now) for d in differences]
+
+
+async def _provision_revocations(bus: Bus, spec: StreamSpec, refill: Refill) -> list[Change]:
+    info = await stream_info(bus, spec.name)
+    if info is not None and info["config"].get("allow_direct"):
+        return await _provision_stream(bus, spec, {})
+    closed = msgspec.structs.replace(spec, config={**spec.config, "allow_direct": False})
+    changes = await _provision_stream(bus, closed, {})
+    if not await refill():
+        return changes
+    opened = await _provision_stream(bus, spec, {})
+    return changes or opened
 
 
 async def _provision_consumer(bus: Bus, spec: ConsumerSpec) -> list[Change]:

@@ -1,19 +1,35 @@
 """Revoked players: the latest revocation of each is stored, and heard by every gateway."""
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
 
 import msgspec
+import structlog
 
 from libs.bus.connection import Bus
-from libs.bus.direct_get import last_messages
-from libs.bus.message import Message
+from libs.bus.direct_get import last_messages, sequence_of
+from libs.bus.errors import BusError, WrongLastSequence
+from libs.bus.headers import encode_headers
+from libs.bus.jetstream import ask
+from libs.bus.message import Message, Outgoing
 from libs.bus.publish import JetStreamPublisher, PubAck
 from libs.bus.streams import REVOCATIONS
 from libs.bus.subscription import Subscription
 from libs.contracts import subjects
 from libs.contracts.ids import PlayerId
 from libs.contracts.times import from_rfc3339, to_rfc3339
+
+
+_log = structlog.stdlib.get_logger("starwake.bus")
+_PAGE = 1000
+
+
+class Stored(NamedTuple):
+    """A revocation as the stream has it; `seq` is its sequence."""
+
+    at: datetime
+    seq: int
 
 
 class _Revocation(msgspec.Struct):
@@ -45,6 +61,78 @@ async def read_revocations(bus: Bus, players: Sequence[PlayerId], *, timeout_s: 
     by_subject = {subjects.revoked(player): player for player in players}
     found = await last_messages(bus, REVOCATIONS, [*by_subject], timeout_s=timeout_s)
     return {by_subject[subject]: message.payload for subject, message in found.items() if subject in by_subject}
+
+
+async def stored_revocations(
+    bus: Bus, players: Sequence[PlayerId], *, timeout_s: float = 5.0
+) -> dict[PlayerId, Stored]:
+    """The stream's revocations of those players who have one there; what cannot be read counts as long ago.
+
+    Raises:
+        As `read_revocations`.
+    """
+    by_subject = {subjects.revoked(player): player for player in players}
+    found = await last_messages(bus, REVOCATIONS, [*by_subject], timeout_s=timeout_s)
+    return {by_subject[subject]: _stored(subject, message) for subject, message in found.items()}
+
+
+async def revoked_players(bus: Bus, *, timeout_s: float = 10.0) -> AsyncIterator[list[PlayerId]]:
+    """All players with a revocation in the stream, in parts.
+
+    Raises:
+        JetStreamError, BusUnavailable: JetStream does not answer, or with an error.
+    """
+    offset = 0
+    while True:
+        request = {"subjects_filter": subjects.REVOKED, "offset": offset}
+        info = await ask(bus, f"STREAM.INFO.{REVOCATIONS}", request, timeout_s=timeout_s)
+        names = list(info["state"].get("subjects") or {})
+        for start in range(0, len(names), _PAGE):
+            yield [player for name in names[start : start + _PAGE] if (player := _player_of(name)) is not None]
+        offset += len(names)
+        if not names or offset >= info.get("total", 0):
+            return
+
+
+async def store_revocations(
+    bus: Bus, revocations: Mapping[PlayerId, datetime], above: Mapping[PlayerId, Stored], *, timeout_s: float = 5.0
+) -> int:
+    """Store these, each only where the stream still has what `above` says of it (nothing, where it says nothing).
+
+    Who was revoked once more meanwhile keeps that.
+
+    Returns:
+        How many were stored.
+
+    Raises:
+        BusError: the first failure; the rest may have been stored.
+    """
+    items: list[Outgoing] = []
+    for player, at in revocations.items():
+        expected = above[player].seq if player in above else 0
+        headers = encode_headers({"Nats-Expected-Last-Subject-Sequence": str(expected)})
+        items.append(Outgoing(subjects.revoked(player), _encode(_Revocation(to_rfc3339(at))), headers))
+    results = await JetStreamPublisher(bus).publish_many(items, timeout_s=timeout_s)
+    for result in results:
+        if isinstance(result, BusError) and not isinstance(result, WrongLastSequence):
+            raise result
+    return sum(isinstance(result, PubAck) for result in results)
+
+
+def _stored(subject: str, message: Message) -> Stored:
+    try:
+        return Stored(parse_revocation(message.payload), sequence_of(message))
+    except ValueError:
+        _log.warning("revocation.malformed", subject=subject)
+        return Stored(datetime.fromtimestamp(0, UTC), sequence_of(message))
+
+
+def _player_of(subject: str) -> PlayerId | None:
+    try:
+        return subjects.parse_revoked(subject)
+    except ValueError:
+        _log.warning("revocation.foreign", subject=subject)
+        return None
 
 
 def parse_revocation(body: bytes) -> datetime:

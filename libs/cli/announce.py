@@ -9,15 +9,16 @@ from typing import Any, Final
 import msgspec
 
 from libs.bus.connection import Bus
-from libs.bus.errors import BusUnavailable, NoResponders
+from libs.bus.errors import BusError, BusUnavailable, NoResponders
+from libs.bus.message import Message
 from libs.bus.revocations import publish_revocation
 from libs.cli.connections import connected_bus
 from libs.cli.durations import parse_duration
 from libs.cli.errors import EXIT_USAGE, CliError
 from libs.contracts import subjects
-from libs.contracts.commands import Announce, CancelEvent
-from libs.contracts.ids import PlayerId
-from libs.contracts.times import from_rfc3339, to_rfc3339
+from libs.contracts.commands import Announce, CancelEvent, Revoke
+from libs.contracts.ids import PlayerId, is_player_id
+from libs.contracts.times import from_rfc3339, to_rfc3339, truncate
 
 _ANSWER_SECONDS: Final = 10.0
 
@@ -100,14 +101,27 @@ async def cancel_announcement(event_id: str, data: Path) -> dict[str, Any]:
 async def revoke(player: str, data: Path) -> datetime:
     """End all sessions of a player and refuse the tokens that were made until now; the moment that counts.
 
+    Through a command service, which notes it in the table. Where none answers, gateways are told all the same, and
+    a scheduler notes it later.
+
     Raises:
-        CliError: NATS cannot be reached, or does not store it.
+        CliError: NATS cannot be reached, or it is not known to be stored.
     """
-    at = datetime.now(UTC)
+    if not is_player_id(player):
+        raise CliError("a player id has 1 to 255 bytes", EXIT_USAGE)
+    at = truncate(datetime.now(UTC))
+    request = msgspec.json.encode(Revoke(player, to_rfc3339(at)))
     async with connected_bus(data) as bus:
         try:
-            await publish_revocation(bus, PlayerId(player), at)
+            answer = _result(await bus.request(subjects.ops("revoke"), request, timeout_s=_ANSWER_SECONDS))
+            return from_rfc3339(answer["revoked_at"])
+        except NoResponders:
+            pass
         except BusUnavailable as error:
+            raise CliError(f"the revocation is not known to be stored, try again: {error}") from error
+        try:
+            await publish_revocation(bus, PlayerId(player), at)
+        except BusError as error:
             raise CliError(f"the revocation is not known to be stored, try again: {error}") from error
     return at
 
@@ -126,6 +140,10 @@ async def _ask(bus: Bus, name: str, payload: bytes) -> dict[str, Any]:
         raise CliError("no command service is there to answer") from error
     except BusUnavailable as error:
         raise CliError(f"no answer, it may have been carried out; try again with the same --id: {error}") from error
+    return _result(message)
+
+
+def _result(message: Message) -> dict[str, Any]:
     answer: dict[str, Any] = msgspec.json.decode(message.payload, type=dict[str, Any])
     if "error" in answer:
         raise CliError(f"refused ({answer['error']['code']}): {answer['error']['message']}")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from libs.bus.connection import Bus
 from libs.bus.errors import BusUnavailable, StreamRefused
 from libs.bus.options import options_from
-from libs.bus.provision import Change, provision
+from libs.bus.provision import Change, provision, refilled_by_another
 from libs.cli.errors import CliError
 from libs.runtime.settings import BusSettings, load_settings
 
@@ -27,7 +27,7 @@ async def provision_streams(*, wait_s: float, progress: Callable[[str], None]) -
     except (BusUnavailable, ValueError, OSError) as error:
         raise CliError(str(error)) from error
     try:
-        changes = await provision(bus, settings.stream_replicas)
+        changes = await provision(bus, settings.stream_replicas, refill=refilled_by_another)
     except (StreamRefused, BusUnavailable) as error:
         raise CliError(str(error)) from error
     finally:

@@ -20,6 +20,7 @@ from libs.store.database import Database
 from libs.store.errors import StoreError
 from libs.store.feed_mark import read_mark
 from libs.telling import DatabaseClock
+from services.scheduler import revocations
 from services.scheduler.reconciler import Progress as Step
 from services.scheduler.reconciler import Reconciler, Report
 
@@ -65,8 +66,13 @@ async def _streams(database: Database, bus: Bus, *, dry_run: bool) -> list[str]:
             return [_told(each.stream, each.consumer, each.field, each.was, each.now) for each in differences]
         async with database.connection() as connection:
             mark = await read_mark(connection, NOTIFICATIONS)
-        replicas = load_settings(BusSettings).stream_replicas
-        changes = await provision(bus, replicas, feed_above=0 if mark is None else mark.last_seq)
+            changes = await provision(
+                bus,
+                load_settings(BusSettings).stream_replicas,
+                feed_above=0 if mark is None else mark.last_seq,
+                refill=lambda: revocations.refill(connection, bus),
+            )
+        await revocations.compare(database, bus)
     except (BusError, StoreError) as error:
         raise CliError(str(error)) from error
     return [_told(each.stream, each.consumer, each.field, each.was, each.now) for each in changes]

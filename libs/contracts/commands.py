@@ -88,3 +88,10 @@ class CancelEvent(msgspec.Struct, frozen=True):
     """`ops.announce.cancel`: what was announced under this event id and is not told yet is never told."""
 
     event_id: Uuid
+
+
+class Revoke(msgspec.Struct, frozen=True):
+    """`ops.revoke`: `player`'s tokens issued up to `at` (RFC 3339; now where it is left out) no longer count."""
+
+    player: str
+    at: str | None = None

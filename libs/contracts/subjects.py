@@ -153,6 +153,18 @@ def revoked(player: PlayerId) -> str:
     return f"revoked.{encode_player(player)}"
 
 
+def parse_revoked(subject: str) -> PlayerId:
+    """The player of a `revoked.` subject.
+
+    Raises:
+        ValueError: not such a subject.
+    """
+    prefix, _, token = subject.partition(".")
+    if prefix != "revoked":
+        raise ValueError(f"not a revoked subject: {subject!r}")
+    return decode_player(token)
+
+
 def ops(name: str) -> str:
     """Where operators and game code ask for `name` (such as `announce`)."""
     return f"ops.{_checked(name)}"

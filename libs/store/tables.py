@@ -216,3 +216,16 @@ class FeedMarkTable(_Table, table=True):
     stream: str = Field(sa_column=Column(Text, primary_key=True))
     epoch: str = Field(sa_column=Column(Text, nullable=False))
     last_seq: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class RevocationTable(_Table, table=True):
+    """Up to when a player's tokens no longer count; the stream REVOCATIONS is filled from here.
+
+    `revocation_revoked` is for housekeeping.
+    """
+
+    __tablename__: ClassVar[str] = "revocation"  # pyright: ignore[reportIncompatibleUnannotatedOverride, reportIncompatibleVariableOverride]
+    __table_args__ = (Index("revocation_revoked", "revoked_at"),)
+
+    player: str = Field(sa_column=Column(Text, primary_key=True))
+    revoked_at: datetime = _moment()

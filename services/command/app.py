@@ -111,7 +111,7 @@ async def _work(runtime: Runtime, settings: CommandSettings, parts: Parts) -> No
     watch.register(runtime.health)
     calls = CallTasks(runtime.tracing)
     reads = Reads(database, catalogue, game.orders, calls)
-    operations = Operations(database, aftermath)
+    operations = Operations(database, bus, aftermath)
     with suppress(StoreError):
         await clock.measure()
     background = [

@@ -1,21 +1,27 @@
-"""What operators and game code may ask for: `ops.announce` and `ops.announce.cancel`.
+"""What operators and game code may ask for: `ops.announce`, `ops.announce.cancel` and `ops.revoke`.
 
 The body is the arguments themselves, as JSON; no frame is around them.
 """
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
+from libs.bus.connection import Bus
+from libs.bus.errors import BusError
+from libs.bus.revocations import publish_revocation
 from libs.bus.service import Request as Call
-from libs.contracts.commands import Announce, CancelEvent
+from libs.contracts.commands import Announce, CancelEvent, Revoke
 from libs.contracts.frames import is_command_id, result_body
-from libs.contracts.ids import new_id
+from libs.contracts.ids import PlayerId, is_player_id, new_id
 from libs.contracts.reasons import ErrorCode, Refusal
-from libs.contracts.times import to_rfc3339
+from libs.contracts.times import from_rfc3339, to_rfc3339, truncate
 from libs.contracts.world_events import EventRecord, event_alarm
+from libs.runtime.logs import get_logger
 from libs.runtime.tracing import current_trace
 from libs.store import announcements as rows
+from libs.store import revocations
 from libs.store.database import Database
 from libs.store.orders import Remembered
 from services.command.aftermath import Aftermath
@@ -27,18 +33,28 @@ if TYPE_CHECKING:
 
 ANNOUNCE: Final = "announce"
 CANCEL: Final = "announce.cancel"
+REVOKE: Final = "revoke"
+_PUBLISH_SECONDS: Final = 2.0
+"""Less than a transaction may be idle: a player's row is locked meanwhile."""
 _announce_decoder: Final = msgspec.json.Decoder(Announce)
 _cancel_decoder: Final = msgspec.json.Decoder(CancelEvent)
+_revoke_decoder: Final = msgspec.json.Decoder(Revoke)
+log = get_logger("ops")
 _Args = TypeVar("_Args")
 
 
 class Operations:
     """The operators' commands, by name."""
 
-    def __init__(self, database: Database, aftermath: Aftermath) -> None:
+    def __init__(self, database: Database, bus: Bus, aftermath: Aftermath) -> None:
         self._database = database
+        self._bus = bus
         self._aftermath = aftermath
-        self.calls: dict[str, Callable[[Call], Awaitable[bytes]]] = {ANNOUNCE: self.announce, CANCEL: self.cancel}
+        self.calls: dict[str, Callable[[Call], Awaitable[bytes]]] = {
+            ANNOUNCE: self.announce,
+            CANCEL: self.cancel,
+            REVOKE: self.revoke,
+        }
 
     async def announce(self, call: Call) -> bytes:
         """Write an announcement's events; `id`, where it is given, makes it safe to repeat."""
@@ -79,6 +95,38 @@ class Operations:
             raise Refusal(ErrorCode.NOT_FOUND, "nothing was announced under this id")
         self._aftermath.take([], cancelled.outdated, [])
         return result_body({"cancelled": [key.id for key in cancelled.outdated], "told": cancelled.told})
+
+    async def revoke(self, call: Call) -> bytes:
+        """Note that a player's tokens no longer count, then have the gateways told; safe to repeat.
+
+        The table has it first: where the stream does not take it now, a scheduler fills it in.
+        """
+        args = _decoded(_revoke_decoder, call.payload)
+        if not is_player_id(args.player):
+            raise Refusal(ErrorCode.BAD_REQUEST, "a player id has 1 to 255 bytes")
+        player = PlayerId(args.player)
+        at = truncate(await self._database.now()) if args.at is None else _moment(args.at)
+        async with self._database.connection() as connection:
+            await revocations.note(connection, player, at)
+        async with self._database.transaction() as connection:
+            # One at a time, each telling what the table says by then: an earlier one never replaces a later one.
+            latest = await revocations.locked(connection, player) or at
+            try:
+                await publish_revocation(self._bus, player, latest, timeout_s=_PUBLISH_SECONDS)
+            except BusError as error:
+                log.warning("revocation.not_told", player=player, error=str(error))
+                raise Refusal(
+                    ErrorCode.UNAVAILABLE,
+                    f"noted, but the gateways could not be told; try again, else a scheduler tells them: {error}",
+                ) from error
+        return result_body({"player": player, "revoked_at": to_rfc3339(latest)})
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return from_rfc3339(text)
+    except (ValueError, OverflowError) as error:
+        raise Refusal(ErrorCode.BAD_REQUEST, f"at: {error}") from error
 
 
 def _decoded(decoder: "msgspec.json.Decoder[_Args]", payload: bytes) -> _Args:

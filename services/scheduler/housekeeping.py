@@ -1,8 +1,9 @@
-"""Forgets what nobody needs any more: command ids and refusals older than promised, world events long ended."""
+"""Forgets what nobody needs any more: old command ids, refusals and revocations, world events long ended."""
 
 from datetime import timedelta
 
 from libs.runtime.logs import get_logger
+from libs.store import revocations
 from libs.store.database import Database
 from libs.store.gather import HOUSEKEEPING_LOCK, forget_events, forget_inbox, forget_refusals, try_lock
 
@@ -27,6 +28,8 @@ async def keep_house(database: Database, inbox_days: int) -> int:
         while page := await forget_refusals(connection, timedelta(days=inbox_days), _ROWS):
             deleted += page
         while page := await forget_events(connection, _EVENTS_KEPT, _ROWS):
+            deleted += page
+        while page := await revocations.forget(connection, _ROWS):
             deleted += page
     if deleted:
         log.info("house.kept", deleted=deleted)

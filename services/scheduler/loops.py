@@ -46,6 +46,7 @@ class Loops:
         self._reconcile = asyncio.Event()
         self._trouble: dict[str, str] = {}
         self._refused: str | None = None
+        self._revocations_alike = False
         health.add_check("bus", lambda: None if parts.bus.connected else "not connected to NATS")
         health.add_check("database", lambda: self._trouble.get("database"))
         health.add_check("streams", lambda: self._refused)
@@ -85,9 +86,22 @@ class Loops:
         self._parts.teller.resume()
         if mended.changes or mended.epoch:
             self._reconcile.set()
+        if not self._revocations_alike:
+            await self._compare_revocations()
+
+    async def _compare_revocations(self) -> None:
+        """What fails here is done again a moment later, and holds up nothing else."""
+        try:
+            await self._parts.upkeep.compare_revocations()
+        except (BusError, StoreError) as error:
+            self._failed("revocations", error)
+        else:
+            self._revocations_alike = True
+            self._worked("revocations")
 
     def _on_connection_change(self, connected: bool) -> None:  # noqa: FBT001 - the bus's listener
         self._parts.teller.pause()
+        self._revocations_alike = False  # NATS may come back with an older store
         if connected:
             self._mend.set()
 
@@ -142,6 +156,7 @@ class Loops:
     async def _reconcile_again_and_again(self) -> None:
         while True:
             await _pause(self._settings.reconcile_seconds, self._reconcile)
+            await self._compare_revocations()
             try:
                 report = await self._parts.reconciler.run()
             except (BusError, StoreError) as error:

@@ -21,7 +21,7 @@ CONSUMER_UNACKNOWLEDGED = Gauge(
 PENDING = Gauge("starwake_scheduler_pending", "Rows in the table that wait for their time.")
 UNTOLD = Gauge("starwake_scheduler_untold", "Pushes in the outbox whose time to be told has come.")
 CHANGES = Counter(
-    "starwake_scheduler_reconcile_changes_total", "Differences between table and alarms that were mended.", ["kind"]
+    "starwake_scheduler_reconcile_changes_total", "Differences between table and streams that were mended.", ["kind"]
 )
 RECONCILE_SECONDS = Gauge("starwake_scheduler_reconcile_seconds", "How long the last whole reconcile took.")
 POISON = Counter("starwake_scheduler_poison_total", "Alarm messages that are none and were thrown away.")

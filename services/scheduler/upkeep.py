@@ -18,7 +18,7 @@ from libs.store import feed_mark
 from libs.store.database import Database
 from libs.store.feed_mark import FeedMark
 from libs.store.gather import STREAMS_LOCK, lock
-from services.scheduler import metrics
+from services.scheduler import metrics, revocations
 
 log = get_logger("upkeep")
 
@@ -55,6 +55,14 @@ class Upkeep:
         self._bus = bus
         self._replicas = replicas
 
+    async def compare_revocations(self) -> None:
+        """Bring who was revoked into table and stream alike.
+
+        Raises:
+            BusError, StoreError: one of them does not answer.
+        """
+        await revocations.compare(self._database, self._bus)
+
     async def mend(self) -> Mended:
         """Create or repair what differs, and begin a new epoch where the feed has gone backwards.
 
@@ -66,7 +74,12 @@ class Upkeep:
         async with self._database.transaction() as connection:
             await lock(connection, STREAMS_LOCK)
             mark = await feed_mark.read_mark(connection, NOTIFICATIONS)
-            changes = await provision(self._bus, self._replicas, feed_above=0 if mark is None else mark.last_seq)
+            changes = await provision(
+                self._bus,
+                self._replicas,
+                feed_above=0 if mark is None else mark.last_seq,
+                refill=lambda: revocations.refill(connection, self._bus),
+            )
             state = await read_feed(self._bus)
             reason = why_new_epoch(state, mark)
             if reason is not None:

@@ -1,5 +1,6 @@
 """The whole stack goes down and comes back: what was ordered before ends as ordered, and its player hears of it."""
 
+import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from libs.client import Build, Position, Starwake
+from libs.client.errors import NotAuthenticated
 from tests.support.eventually import eventually
 from tests.support.players import unique_player
 from tests.support.stack import Stack
@@ -105,6 +107,23 @@ async def test_with_the_jetstream_store_deleted_every_pending_build_still_comple
         assert heard[build.id] >= build.due_at
         # The alarm was armed anew from the table; were it only the sweep's, or a later start's, this would be seconds.
         assert (heard[build.id] - build.due_at).total_seconds() < 1
+
+
+async def test_a_revoked_token_stays_refused_with_the_jetstream_store_deleted(own_stack: Stack) -> None:
+    player = unique_player()
+    token = own_stack.token(player)
+    async with Starwake.connect(own_stack.ws_url, token=token):
+        pass
+    process = await asyncio.create_subprocess_exec(*own_stack.run("revoke", player))
+    assert await asyncio.wait_for(process.wait(), 60) == 0
+    await own_stack.stop()
+    shutil.rmtree(own_stack.data / "nats" / "jetstream")
+    await own_stack.start()
+    with pytest.raises(NotAuthenticated):
+        async with Starwake.connect(own_stack.ws_url, token=token):
+            pass
+    async with Starwake.connect(own_stack.ws_url, token=own_stack.token(player)):
+        pass
 
 
 async def test_an_order_survives_the_kill_of_every_service_in_the_middle(own_stack: Stack) -> None:

@@ -1,15 +1,38 @@
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from libs.bus.connection import Bus
-from libs.bus.errors import StreamRefused
+from libs.bus.errors import BusUnavailable, StreamRefused
 from libs.bus.jetstream import ask, consumer_info, stream_info
-from libs.bus.provision import check_streams, provision
+from libs.bus.provision import check_streams, provision, refilled_by_another
 from libs.bus.publish import JetStreamPublisher
+from libs.bus.revocations import publish_revocation, read_revocations
 from libs.bus.streams import NOTIFICATIONS, REVOCATIONS, SCHEDULER, TIMERS, desired_streams
+from libs.contracts.ids import PlayerId
 
 ALL = (TIMERS, NOTIFICATIONS, REVOCATIONS)
+
+
+async def test_nobody_reads_who_was_revoked_before_all_of_it_is_there(own_bus: Bus) -> None:
+    """A gateway that finds nothing would take every revoked token."""
+    ada = PlayerId("ada")
+    assert await provision(own_bus, 1, refill=refilled_by_another)
+    with pytest.raises(BusUnavailable):
+        await read_revocations(own_bus, [ada])
+    assert await provision(own_bus, 1, refill=refilled_by_another) == []
+
+    async def refill() -> bool:
+        await publish_revocation(own_bus, ada, datetime.now(UTC))
+        with pytest.raises(BusUnavailable):
+            await read_revocations(own_bus, [ada])
+        return True
+
+    await provision(own_bus, 1, refill=refill)
+    assert (await read_revocations(own_bus, [ada])).keys() == {ada}
+    assert await check_streams(own_bus, ALL, consumers=True) == []
+    assert await provision(own_bus, 1, refill=refilled_by_another) == []
 
 
 async def config_of(bus: Bus, stream: str) -> dict[str, Any]:

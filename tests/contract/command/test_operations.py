@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from libs.bus.connection import Bus
+from libs.bus.revocations import parse_revocation, read_revocations
 from libs.contracts import subjects
 from libs.contracts.ids import Revision
 from libs.contracts.subjects import AlarmKey
@@ -35,6 +36,26 @@ def in_hours(hours: float) -> str:
 
 def key(event: dict[str, str]) -> AlarmKey:
     return AlarmKey("event", event["id"], Revision(1))
+
+
+async def test_a_revocation_is_in_the_table_and_in_the_stream_and_the_later_one_stays(universe: Universe) -> None:
+    first, second = in_hours(-2), in_hours(-1)
+
+    async def revoke(at: str) -> str:
+        answer = await universe.send(subjects.ops("revoke"), json.dumps({"player": universe.player, "at": at}).encode())
+        return answer["revoked_at"]
+
+    assert [await revoke(at) for at in (first, second, first)] == [first, second, second]
+    (row,) = await universe.rows("SELECT revoked_at FROM revocation WHERE player = $1", universe.player)
+    assert to_rfc3339(row["revoked_at"]) == second
+    stored = await read_revocations(universe.bus, [universe.player])
+    assert parse_revocation(stored[universe.player]) == row["revoked_at"]
+
+
+@pytest.mark.parametrize("args", [{"player": ""}, {"player": "a\0"}, {"player": "ada", "at": "soon"}, {}])
+async def test_a_revocation_of_nobody_is_refused(universe: Universe, args: dict[str, str]) -> None:
+    with pytest.raises(Refused, match="bad_request"):
+        await universe.send(subjects.ops("revoke"), json.dumps(args).encode())
 
 
 async def test_an_announcement_is_rows_and_alarms(universe: Universe) -> None:

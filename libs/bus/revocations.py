@@ -20,7 +20,6 @@ from libs.contracts import subjects
 from libs.contracts.ids import PlayerId
 from libs.contracts.times import from_rfc3339, to_rfc3339
 
-
 _log = structlog.stdlib.get_logger("starwake.bus")
 _PAGE = 1000
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from libs.client import Build, Position, Starwake
-from libs.client.errors import NotAuthenticated
+from libs.client.errors import SessionEnded
 from tests.support.eventually import eventually
 from tests.support.players import unique_player
 from tests.support.stack import Stack
@@ -119,7 +119,7 @@ async def test_a_revoked_token_stays_refused_with_the_jetstream_store_deleted(ow
     await own_stack.stop()
     shutil.rmtree(own_stack.data / "nats" / "jetstream")
     await own_stack.start()
-    with pytest.raises(NotAuthenticated):
+    with pytest.raises(SessionEnded, match="4503"):
         async with Starwake.connect(own_stack.ws_url, token=token):
             pass
     async with Starwake.connect(own_stack.ws_url, token=own_stack.token(player)):

@@ -3,9 +3,10 @@
 import ssl
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import msgspec
+
+from libs.runtime.urls import bus_servers
 
 
 class BusOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,13 +57,7 @@ class BusOptions(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             ValueError: one of them is not a nats:// or tls:// URL.
         """
-        servers = [server.strip() for server in self.url.split(",") if server.strip()]
-        for server in servers:
-            if urlsplit(server).scheme not in ("nats", "tls"):
-                raise ValueError(f"not a nats:// or tls:// URL: {server.rpartition('@')[2]!r}")
-        if not servers:
-            raise ValueError("no NATS URL given")
-        return servers
+        return bus_servers(self.url)
 
     def tls_context(self) -> ssl.SSLContext | None:
         """The TLS settings, None where none are given and no URL asks for TLS.

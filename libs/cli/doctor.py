@@ -206,7 +206,10 @@ async def _schema(database: Database) -> Finding:
         schema = await check_schema(database)
     except StoreError as error:
         return Finding("schema", "wrong", str(error), "use the version of Starwake that wrote it, or a later one")
+    if schema.is_newer:
+        return Finding(
+            "schema", "warning", schema.described, "nothing to do; go back to the later version when you can"
+        )
     if schema.is_current:
-        return Finding("schema", "ok", f"revision {schema.current}")
-    behind = f"at revision {schema.current or 'none'}, this version needs {schema.head}"
-    return Finding("schema", "wrong", behind, "run `starwake migrate`")
+        return Finding("schema", "ok", schema.described)
+    return Finding("schema", "wrong", schema.described, "run `starwake migrate`")

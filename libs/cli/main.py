@@ -270,7 +270,7 @@ def migrate(
     from libs.cli.migration import migrate_when_there  # noqa: PLC0415
 
     state = migrate_when_there(locate(data).database_url, wait_s=wait, progress=typer.echo)
-    typer.echo(f"the schema is at revision {state.current}")
+    typer.echo(state.described)
 
 
 @app.command(rich_help_panel="Services")

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from libs.runtime.errors import SettingsError
+from libs.runtime.urls import bus_servers, check_database_url
 
 PREFIX = "STARWAKE_"
 # Kubernetes and Docker put addresses of services into every container: SOMETHING_PORT_80_TCP_ADDR and the like, and
@@ -26,6 +27,16 @@ def _readable_file(path: Path) -> Path:
     if not path.is_file() or not os.access(path, os.R_OK):
         raise ValueError(f"{path} is not a readable file")
     return path
+
+
+def _database_url(secret: SecretStr) -> SecretStr:
+    check_database_url(secret.get_secret_value())
+    return secret
+
+
+def _bus_url(text: str) -> str:
+    bus_servers(text)
+    return text
 
 
 ReadableFile = Annotated[Path, AfterValidator(_readable_file)]
@@ -88,7 +99,7 @@ class BusSettings(Block):
     STARWAKE_STREAM_REPLICAS is 1 on one machine and 3 in a cluster.
     """
 
-    nats_url: str = "nats://127.0.0.1:4222"
+    nats_url: Annotated[str, AfterValidator(_bus_url), Field(repr=False)] = "nats://127.0.0.1:4222"
     nats_creds: ReadableFile | None = None
     nkey_seed_file: ReadableFile | None = None
     nats_user: str | None = None
@@ -104,7 +115,9 @@ class BusSettings(Block):
 class StoreSettings(Block):
     """STARWAKE_DATABASE_URL, as libpq takes it; STARWAKE_DATABASE_POOL bounds one process's connections."""
 
-    database_url: SecretStr = SecretStr("postgresql://127.0.0.1:5432/starwake")
+    database_url: Annotated[SecretStr, AfterValidator(_database_url)] = SecretStr(
+        "postgresql://127.0.0.1:5432/starwake"
+    )
     database_pool: Annotated[int, Field(ge=1, le=500)] = 10
 
 

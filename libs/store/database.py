@@ -14,7 +14,9 @@ from typing import Any, Protocol, TypeVar, cast
 
 import asyncpg
 
+from libs.runtime.urls import database_arguments
 from libs.store.errors import StoreConflict, StoreError, StoreUnavailable
+from libs.store.link import Link
 
 _Result = TypeVar("_Result")
 
@@ -22,6 +24,9 @@ _ATTEMPTS = 5
 _FIRST_PAUSE_S = 0.01
 _CLOSE_SECONDS = 5.0
 _ROLLBACK_SECONDS = 5.0
+_CLOCK = "SELECT clock_timestamp(), current_setting('transaction_read_only')"
+# Idle for as long as it is held; no snapshot and no row is held with it.
+_LOCKING = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0"
 
 _REFUSED: tuple[type[BaseException], ...] = (
     OSError,
@@ -74,13 +79,13 @@ class Connection(Protocol):
 class _Pool(Protocol):
     async def acquire(self, *, timeout: float) -> Connection: ...
     async def release(self, connection: Connection, *, timeout: float) -> None: ...
+    async def expire_connections(self) -> None: ...
     async def close(self) -> None: ...
     def terminate(self) -> None: ...
 
 
 # asyncpg brings no types.
 _create_pool = cast("Callable[..., Awaitable[_Pool]]", asyncpg.create_pool)  # pyright: ignore[reportUnknownMemberType]
-_connect = cast("Callable[..., Awaitable[Connection]]", asyncpg.connect)  # pyright: ignore[reportUnknownMemberType]
 
 
 def connection_failures() -> tuple[type[BaseException], ...]:
@@ -106,10 +111,9 @@ def translated(error: BaseException) -> StoreError | None:
 class Database:
     """A bounded pool of connections to one database."""
 
-    def __init__(self, pool: _Pool, url: str, settings: dict[str, Any], acquire_timeout_s: float) -> None:
+    def __init__(self, pool: _Pool, link: Link, acquire_timeout_s: float) -> None:
         self._pool = pool
-        self._url = url
-        self._settings = settings
+        self._link = link
         self._acquire_timeout_s = acquire_timeout_s
 
     @classmethod
@@ -127,7 +131,8 @@ class Database:
         """A pool for `url` (postgresql://...). It connects when it is first used, so the database may come later.
 
         Args:
-            url: where; libpq's form.
+            url: where, as `libs.runtime.urls.database_arguments` takes it. Of several hosts the one that can be written
+                to is taken; one that became read-only is given up.
             name: shown in pg_stat_activity.
             max_connections: bound of the pool; who needs one more waits up to `acquire_timeout_s`.
             command_timeout_s: bound of each statement, enforced by the server (`statement_timeout`) and, a second
@@ -135,31 +140,31 @@ class Database:
             connect_timeout_s: bound of making a connection.
             acquire_timeout_s: bound of waiting for a free connection.
             planner: further settings of each session, such as `INDEXES_ONLY`.
+
+        Raises:
+            ValueError: the URL cannot be read; the text shows nothing of it.
         """
         milliseconds = str(round(command_timeout_s * 1000))
-        settings: dict[str, Any] = {
-            "timeout": connect_timeout_s,
-            "command_timeout": command_timeout_s + 1,
-            "server_settings": {
-                "application_name": name,
+        link = Link(
+            {"timeout": connect_timeout_s, **database_arguments(url), "command_timeout": command_timeout_s + 1},
+            name,
+            {
                 "statement_timeout": milliseconds,
                 "lock_timeout": milliseconds,
                 "idle_in_transaction_session_timeout": milliseconds,
-                "timezone": "UTC",
                 "jit": "off",  # compiling pays for none of these statements
                 **(planner or {}),
             },
-        }
+        )
         with _StoreErrors():
             pool = await _create_pool(
-                url,
                 min_size=0,
                 max_size=max_connections,
                 max_queries=1_000_000_000,  # a connection is renewed when it fails, not after a count
                 reset=_nothing_to_reset,
-                **settings,
+                connect=link.connect,
             )
-        return cls(pool, url, settings, acquire_timeout_s)
+        return cls(pool, link, acquire_timeout_s)
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[Connection, None]:
@@ -175,8 +180,10 @@ class Database:
             with _StoreErrors():
                 yield connection
         except BaseException as error:
+            if isinstance(error.__cause__, asyncpg.ReadOnlySQLTransactionError):
+                await self._give_up_read_only(connection)
             # A refused statement (class 22, 23, 40) leaves a good connection behind; anything else may not.
-            if not isinstance(error, StoreConflict) and not isinstance(error.__cause__, asyncpg.PostgresError):
+            elif not isinstance(error, StoreConflict) and not isinstance(error.__cause__, asyncpg.PostgresError):
                 with suppress(asyncpg.InterfaceError):  # the pool takes a connection back by itself when it is lost
                     connection.terminate()
             raise
@@ -193,7 +200,7 @@ class Database:
             StoreConflict: rolled back; see `retrying`.
         """
         async with self.connection() as connection:
-            await connection.execute("BEGIN")
+            await connection.execute(self._link.begin)
             try:
                 yield connection
             except Exception:
@@ -204,14 +211,29 @@ class Database:
                 raise StoreConflict("the transaction had failed and was rolled back")
 
     @asynccontextmanager
-    async def dedicated(self) -> AsyncGenerator[Connection, None]:
-        """A connection of its own outside of the pool, closed at the end: for session locks, LISTEN, long reads."""
+    async def holding(self, lock: int) -> AsyncGenerator[bool, None]:
+        """Whether an advisory lock was free, and is held until the end of the block; it ends with the process, too.
+
+        By a transaction on a connection of its own, which does nothing else: a session's lock would stay behind where a
+        pooler (PgBouncer in transaction mode) gives the session to somebody else.
+
+        Raises:
+            StoreUnavailable: the database is away.
+        """
         with _StoreErrors():
-            connection = await _connect(self._url, **self._settings)
+            connection = await self._link.connect()
         try:
             with _StoreErrors():
-                yield connection
+                await connection.execute(_LOCKING)
+                held = cast("bool", await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", lock))
+            yield held
         finally:
+            connection.terminate()
+
+    async def _give_up_read_only(self, connection: Connection) -> None:
+        """The server has become a replica, or takes no writes: all connections are made anew."""
+        await self._pool.expire_connections()
+        with suppress(asyncpg.InterfaceError):
             connection.terminate()
 
     async def retrying(self, work: Callable[[], Awaitable[_Result]]) -> _Result:
@@ -228,16 +250,28 @@ class Database:
         return await work()
 
     async def now(self) -> datetime:
-        """The database's clock, which alone decides what is due."""
+        """The database's clock, which alone decides what is due.
+
+        Raises:
+            StoreUnavailable: the database is away, or cannot be written to.
+        """
         moment, _ = await self.clock()
         return moment
 
     async def clock(self) -> tuple[datetime, float]:
-        """The database's time, and `time.monotonic()` of the same moment: the middle of the round trip."""
+        """The database's time, and `time.monotonic()` of the same moment: the middle of the round trip.
+
+        Raises:
+            StoreUnavailable: as `now`.
+        """
         async with self.connection() as connection:
             before = time.monotonic()
-            moment = cast("datetime", await connection.fetchval("SELECT clock_timestamp()"))
-            return moment, (before + time.monotonic()) / 2
+            row = await connection.fetchrow(_CLOCK)
+            at = (before + time.monotonic()) / 2
+            if row is None or row[1] != "off":
+                await self._give_up_read_only(connection)
+                raise StoreUnavailable("the database is read-only")
+            return cast("datetime", row[0]), at
 
     async def close(self) -> None:
         """Close all connections, waiting a bounded time for work in hand."""
@@ -249,7 +283,7 @@ class Database:
 
 async def _nothing_to_reset(_connection: object) -> None:
     # asyncpg would send RESET ALL and the like after each use, a round trip. Nothing here sets anything on a session
-    # (advisory locks are the transaction's, or taken on a dedicated connection), and asyncpg itself rolls back first.
+    # (advisory locks are the transaction's), and asyncpg itself rolls back first.
     return
 
 

@@ -43,11 +43,6 @@ async def lock(connection: Connection, which: int) -> None:
     await connection.execute(SQL.lock, which)
 
 
-async def try_lock(connection: Connection, which: int) -> bool:
-    """Whether this (dedicated) connection now holds the lock; it does until it is closed."""
-    return cast("bool", await connection.fetchval(SQL.try_lock, which))
-
-
 async def forget_inbox(connection: Connection, older_than: timedelta, limit: int) -> int:
     """Delete a page of command ids that are older; how many it were."""
     return cast("int", await connection.fetchval(SQL.forget_inbox, older_than, limit))

@@ -9,22 +9,23 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeVar, cast
+from typing import Any, TypeVar
 
-import asyncpg
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from libs.runtime.urls import database_arguments
 from libs.store.database import connection_failures
-from libs.store.errors import SchemaBehind, StoreUnavailable
+from libs.store.errors import StoreUnavailable
+from libs.store.link import Link
 from libs.store.schema import MIGRATIONS, SchemaState, check_schema, head, known_revisions
 from libs.store.tables import metadata
 
@@ -32,9 +33,8 @@ _ADVISORY_LOCK = 0x5354_4152_5741_4B45  # "STARWAKE"
 __all__ = ["SchemaState", "check_schema", "differences", "head", "main", "migrate", "write_revision"]
 
 _CONNECT_SECONDS = 10
-_UNLIMITED = {"application_name": "starwake-migrate", "lock_timeout": "0", "statement_timeout": "0"}
+_UNLIMITED = {"lock_timeout": "0", "statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
 _Result = TypeVar("_Result")
-_connect: Final = cast("Callable[..., Awaitable[Any]]", asyncpg.connect)  # pyright: ignore[reportUnknownMemberType]
 
 
 def migrate(url: str, *, progress: Callable[[str], None] | None = None) -> SchemaState:
@@ -46,25 +46,26 @@ def migrate(url: str, *, progress: Callable[[str], None] | None = None) -> Schem
         url: the database, as an owner of its schema.
         progress: told each revision that is applied, in words.
 
+    Returns:
+        Where the schema stands then. One that a later version has made is left as it is: this version works with it.
+
     Raises:
         StoreUnavailable: the database cannot be reached.
+        ValueError: the URL cannot be read.
     """
 
-    def upgrade(connection: Connection) -> None:
-        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _ADVISORY_LOCK})
-        connection.commit()
-        try:
-            config = _config(connection)
-            for revision in _pending(connection):
-                if progress is not None:
-                    progress(f"{revision.revision}: {revision.doc}")
-                command.upgrade(config, revision.revision)
-        finally:
-            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _ADVISORY_LOCK})
-            connection.commit()
+    def upgrade(connection: Connection) -> SchemaState:
+        current = _current(connection)
+        if current is not None and current not in known_revisions():
+            return SchemaState(current, head(), is_newer=True)
+        config = _config(connection)
+        for revision in _pending(current):
+            if progress is not None:
+                progress(f"{revision.revision}: {revision.doc}")
+            command.upgrade(config, revision.revision)
+        return SchemaState(head(), head())
 
-    _with_connection(url, upgrade)
-    return SchemaState(head(), head())
+    return _with_connection(url, upgrade, alone=True)
 
 
 def differences(url: str) -> list[str]:
@@ -94,39 +95,63 @@ def _config(connection: Connection) -> Config:
     return config
 
 
-def _pending(connection: Connection) -> list[Any]:
+def _current(connection: Connection) -> str | None:
     current = MigrationContext.configure(connection).get_current_revision()
     connection.rollback()
-    if current is not None and current not in known_revisions():
-        raise SchemaBehind(f"the database stands at revision {current}, which this program does not know: it is newer")
+    return current
+
+
+def _pending(current: str | None) -> list[Any]:
     newer = ScriptDirectory(str(MIGRATIONS)).iterate_revisions("heads", current or "base")
     return [revision for revision in newer if revision.revision != current][::-1]
 
 
-def _with_connection(url: str, work: Callable[[Connection], _Result]) -> _Result:
+def _with_connection(url: str, work: Callable[[Connection], _Result], *, alone: bool = False) -> _Result:
+    link = Link({"timeout": _CONNECT_SECONDS, **database_arguments(url)}, "starwake-migrate", _UNLIMITED)
+
+    async def connected() -> Any:  # noqa: ANN401 - asyncpg brings no types
+        return await link.connect(statement_cache_size=0)
+
     async def run() -> _Result:
-        # Connected outside SQLAlchemy, which would wrap what the driver says (and the driver itself parses the URL, so
-        # that it means the same here as in `Database`).
+        # Connected outside SQLAlchemy, which would wrap what the driver says.
+        lock, driver = None, None
         try:
-            driver = await _connect(url, timeout=_CONNECT_SECONDS, server_settings=_UNLIMITED)
-        except connection_failures() as error:
-            raise StoreUnavailable(f"the database cannot be reached: {error}") from error
-
-        async def connected() -> Any:  # noqa: ANN401 - asyncpg brings no types
-            return driver
-
-        engine = create_async_engine("postgresql+asyncpg://", async_creator=connected, poolclass=NullPool)
-        try:
-            async with engine.connect() as connection:
-                return await connection.run_sync(work)
+            if alone:
+                # On a connection of its own: through a pooler, a session's lock would stay behind in somebody else's.
+                lock = await connected()
+                await lock.execute("BEGIN; SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
+                await lock.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+                await lock.execute(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
+            driver = await connected()
+            return await _work(driver, work)
         except connection_failures() as error:
             raise StoreUnavailable(f"the database cannot be reached: {error}") from error
         finally:
-            await engine.dispose()
+            for each in (lock, driver):
+                if each is not None:
+                    each.terminate()
 
     # In a thread of its own: alembic is synchronous, and the caller may be inside an event loop.
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="migrate") as thread:
         return thread.submit(asyncio.run, run()).result()
+
+
+async def _work(driver: Any, work: Callable[[Connection], _Result]) -> _Result:  # noqa: ANN401 - as above
+    async def given() -> Any:  # noqa: ANN401 - as above
+        return driver
+
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=given,
+        poolclass=NullPool,
+        # Statements without names: with a pooler in between they could meet those of somebody else.
+        connect_args={"prepared_statement_cache_size": 0, "prepared_statement_name_func": str},
+    )
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(work)
+    finally:
+        await engine.dispose()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -147,7 +172,7 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stderr.write(f"{difference}\n")
         return 1 if found else 0
     state = migrate(options.url, progress=lambda line: print(line, flush=True))  # noqa: T201 - a command's output
-    print(f"schema is at {state.current}")  # noqa: T201 - as above
+    print(state.described)  # noqa: T201 - as above
     return 0
 
 

@@ -39,6 +39,18 @@ class SchemaState:
         """Whether this program can work with it: current, or newer (an upgrade is under way)."""
         return self.is_current or self.is_newer
 
+    @property
+    def described(self) -> str:
+        """Where it stands, in a line for people."""
+        if self.is_newer:
+            return (
+                f"the schema is at revision {self.current}, newer than this version's {self.head}: "
+                "a later version has migrated it, and this one works with it"
+            )
+        if self.is_current:
+            return f"the schema is at revision {self.current}"
+        return f"the schema is at revision {self.current or 'none'}, this version needs {self.head}"
+
 
 async def check_schema(database: Database) -> SchemaState:
     """Where the schema of `database` stands. A service starts only where it is usable.

@@ -5,7 +5,7 @@ from datetime import timedelta
 from libs.runtime.logs import get_logger
 from libs.store import revocations
 from libs.store.database import Database
-from libs.store.gather import HOUSEKEEPING_LOCK, forget_events, forget_inbox, forget_refusals, try_lock
+from libs.store.gather import HOUSEKEEPING_LOCK, forget_events, forget_inbox, forget_refusals
 
 log = get_logger("housekeeping")
 
@@ -20,8 +20,8 @@ async def keep_house(database: Database, inbox_days: int) -> int:
         StoreError: the database does not answer.
     """
     deleted = 0
-    async with database.dedicated() as connection:
-        if not await try_lock(connection, HOUSEKEEPING_LOCK):
+    async with database.holding(HOUSEKEEPING_LOCK) as held, database.connection() as connection:
+        if not held:
             return 0
         while page := await forget_inbox(connection, timedelta(days=inbox_days), _ROWS):
             deleted += page

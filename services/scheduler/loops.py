@@ -22,6 +22,7 @@ from services.scheduler.sweep import SOON_EVERY_S
 log = get_logger("scheduler")
 
 _SWEEP_EVERY_S = 1.0
+_DATABASE_EVERY_S = 1.0
 _COUNT_EVERY_S = 5.0
 _COUNT_PENDING_EVERY = 6
 _HOUSEKEEPING_EVERY_S = 600.0
@@ -67,6 +68,7 @@ class Loops:
             "upkeep": self._look_after_streams(),
             "reconcile": self._reconcile_again_and_again(),
             "count": self._count(),
+            "database": self._every("database", _DATABASE_EVERY_S, self._parts.database.now),
             "lag": self._every("lag", _COUNT_EVERY_S, self._observe_lag),
             "housekeeping": self._every("housekeeping", _HOUSEKEEPING_EVERY_S, self._keep_house),
         }

@@ -82,8 +82,8 @@ class Reconciler:
             BusError, StoreError: as far as it had come, differences are mended.
         """
         began = time.perf_counter()
-        async with self._database.dedicated() as connection:
-            if not await gather.try_lock(connection, RECONCILE_LOCK):
+        async with self._database.holding(RECONCILE_LOCK) as held:
+            if not held:
                 return None
             report = Report()
             started = self._clock.datetime()

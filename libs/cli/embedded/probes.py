@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
+from libs.runtime.urls import database_arguments
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -50,7 +52,7 @@ async def probe(url: str) -> bool:
 
 async def create_database(server_url: str, name: str) -> None:
     """Create a database unless it is there; `server_url` names another database of the same server."""
-    connection = await _connect(server_url, timeout=10)
+    connection = await _connect(**{"timeout": 10, **database_arguments(server_url)})
     try:
         if await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name) is None:
             await connection.execute(f'CREATE DATABASE "{name}"')
@@ -88,7 +90,8 @@ async def _nats_greets(url: str) -> bool:
 
 
 async def _postgres_answers(url: str) -> bool:
-    connection = await _connect(url, timeout=_SECONDS)
+    # Without a cache of statements: there may be a pooler in between, where names could meet those of somebody else.
+    connection = await _connect(**{**database_arguments(url), "timeout": _SECONDS, "statement_cache_size": 0})
     try:
         return await connection.fetchval("SELECT 1") == 1
     finally:

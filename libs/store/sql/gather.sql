@@ -18,10 +18,6 @@ LIMIT $3
 -- Waits for the right to look at the streams and mend them, until the transaction ends.
 SELECT pg_advisory_xact_lock($1)
 
--- name: try_lock
--- The right to do something that one copy at a time does; held until the connection ends.
-SELECT pg_try_advisory_lock($1)
-
 -- name: forget_inbox
 -- Deletes a page of command ids that are older than promised. Not flushed: a loss only deletes again.
 WITH relaxed AS MATERIALIZED (

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -219,11 +220,56 @@ async def test_the_clock_is_the_databases(database: Database) -> None:
     assert shown.tzinfo is not None
 
 
-async def test_a_dedicated_connections_lock_ends_with_it(database: Database) -> None:
-    async with database.dedicated() as connection:
-        await connection.execute("SELECT pg_advisory_lock(7)")
-        async with database.connection() as other:
-            assert not await other.fetchval("SELECT pg_try_advisory_lock(7)")
-    async with asyncio.timeout(5):
-        async with database.dedicated() as connection:
-            await connection.execute("SELECT pg_advisory_lock(7)")
+async def test_a_lock_is_held_by_one_until_its_block_ends(database: Database) -> None:
+    async with database.holding(7) as first, database.holding(7) as second:
+        assert (first, second) == (True, False)
+
+    async def free_again() -> bool:
+        async with database.holding(7) as held:
+            return held
+
+    await eventually(free_again)
+
+
+@pytest.fixture
+async def read_only_for_others(database_url: str) -> AsyncIterator[Callable[[bool], Awaitable[None]]]:
+    """Makes the database take no writes of sessions that begin from now on."""
+    operator = await connect(database_url)
+    name = urlsplit(database_url).path[1:]
+
+    async def switch(on: bool) -> None:  # noqa: FBT001 - a switch
+        await operator.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = {"on" if on else "off"}')
+
+    yield switch
+    await operator.close()
+
+
+async def test_a_pool_gives_up_a_server_that_takes_no_writes_any_more(
+    database: Database, read_only_for_others: Callable[[bool], Awaitable[None]]
+) -> None:
+    async with database.connection() as connection:
+        await connection.execute("SET default_transaction_read_only = on")  # as seen from inside of a session
+        victim = await connection.fetchval("SELECT pg_backend_pid()")
+    await read_only_for_others(True)
+
+    async def insert() -> None:
+        async with database.connection() as connection:
+            assert await connection.fetchval("SELECT pg_backend_pid()") == victim
+            await connection.execute(INSERT, "a")
+
+    with pytest.raises(StoreUnavailable):
+        await insert()
+    with pytest.raises(StoreUnavailable):
+        await database.now()
+    await read_only_for_others(False)
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT pg_backend_pid()") != victim
+        await connection.execute(INSERT, "a")
+
+
+async def test_readiness_notices_that_the_database_takes_no_writes(database: Database) -> None:
+    async with database.connection() as connection:
+        await connection.execute("SET default_transaction_read_only = on")
+    with pytest.raises(StoreUnavailable, match="read-only"):
+        await database.now()
+    await database.now()

@@ -14,10 +14,11 @@ from libs.bus.errors import StreamRefused
 from libs.bus.headers import find_header
 from libs.bus.jetstream import ask, stream_info
 from libs.bus.message import Message
-from libs.bus.streams import EPOCH, KEPT_PUSHES, NOTIFICATIONS
+from libs.bus.streams import EPOCH, NOTIFICATIONS
 from libs.bus.subscription import Subscription
 from libs.contracts import subjects
 from libs.contracts.ids import PlayerId
+from libs.contracts.retention import KEPT_PUSHES
 
 _SEQUENCE: Final = b"\r\nNats-Sequence: "
 _LAST_SEQUENCE: Final = b"\r\nNats-Last-Sequence: "
@@ -127,6 +128,17 @@ async def read_pushes(
             break
         seq = pushes[-1].seq + 1  # the server ends a batch early when it grows too large
     return pushes
+
+
+async def read_newest(bus: Bus, last_seq: int, limit: int, *, timeout_s: float = 5.0) -> list[StoredPush]:
+    """The pushes of all feeds among the stream's last `limit` sequences up to `last_seq`; oldest first.
+
+    Raises:
+        As `read_pushes`.
+    """
+    request: dict[str, object] = {"seq": max(1, last_seq - limit + 1), "next_by_subj": ">", "batch": limit}
+    batch = await read_batch(bus, NOTIFICATIONS, request, timeout_s=timeout_s)
+    return [_stored(message) for message in batch.messages]
 
 
 async def last_seqs(

@@ -4,11 +4,13 @@ Every field is compared: the server accepts an update that drops `republish` or 
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final, cast
 
 import msgspec
 
 from libs.contracts import subjects
+from libs.contracts.retention import KEPT_FOR, KEPT_PUSHES
 
 TIMERS: Final = "TIMERS"
 NOTIFICATIONS: Final = "NOTIFICATIONS"
@@ -20,8 +22,6 @@ EPOCH: Final = "starwake.epoch"
 _NS: Final = 1_000_000_000
 _DAY_NS: Final = 86_400 * _NS
 
-KEPT_PUSHES: Final = 257
-"""Of each feed: the 256 that are promised, and the one at the client's position."""
 DUPLICATE_WINDOW_S: Final = 600
 MAX_ACK_PENDING: Final = 20_000
 """Due messages that all schedulers together may hold; below 10,000 a herd would wait for acknowledgements."""
@@ -124,7 +124,7 @@ def desired_streams(replicas: int) -> tuple[StreamSpec, ...]:
                 replicas,
                 subjects=[subjects.NOTIFY],
                 max_msgs_per_subject=KEPT_PUSHES,
-                max_age=14 * _DAY_NS,
+                max_age=KEPT_FOR // timedelta(microseconds=1) * 1_000,
                 duplicate_window=DUPLICATE_WINDOW_S * _NS,
                 allow_direct=True,
                 republish={"src": subjects.NOTIFY, "dest": subjects.PUSH},

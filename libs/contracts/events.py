@@ -5,7 +5,7 @@ from datetime import datetime
 import msgspec
 
 from libs.contracts.builds import BuildRecord
-from libs.contracts.ids import PlayerId
+from libs.contracts.ids import PlayerId, new_push_id
 from libs.contracts.times import to_rfc3339
 
 BUILD_STARTED = "build.started"
@@ -26,8 +26,7 @@ class Notification(msgspec.Struct, frozen=True):
     """One push on its way to the stream.
 
     Attributes:
-        message_id: `<row id>.<revision>` (with `.<n>` for follow-ups); the stream drops a second one within its
-            duplicate window.
+        message_id: see `new_push_id`; the stream drops a second one within its duplicate window.
         player: whose feed; None is the feed that everybody has.
         body: the push frame without `type`, `seq` and `prev`, as JSON: `{"event":...,"at":...,"data":{...}}`.
             The gateway puts those three in front without decoding it.
@@ -53,7 +52,7 @@ def event_name(body: bytes) -> str:
 
 
 def build_event(event: str, at: datetime, build: BuildRecord, trace: str | None = None) -> Notification:
-    """A push that tells of a build's transition; its message id is that of the row after the transition.
+    """A push that tells of a build's transition; its message id names the row after the transition.
 
     Args:
         event: its name.
@@ -62,7 +61,7 @@ def build_event(event: str, at: datetime, build: BuildRecord, trace: str | None 
         trace: the `traceparent` of what caused it: not that of the order, where another one cancelled the build.
     """
     body = encode_body(event, at, {"build": build.view()})
-    return Notification(f"{build.id}.{build.revision}", build.player, body, trace)
+    return Notification(new_push_id(build.id, build.revision), build.player, body, trace)
 
 
 def completion_events(completed: BuildRecord) -> list[Notification]:
@@ -71,5 +70,5 @@ def completion_events(completed: BuildRecord) -> list[Notification]:
     told = [build_event(BUILD_COMPLETED, completed.due_at, completed, trace)]
     for number, follow_up in enumerate(completed.follow_ups, start=1):
         body = encode_body(follow_up.event, completed.due_at, follow_up.data)
-        told.append(Notification(f"{completed.id}.{completed.revision}.{number}", completed.player, body, trace))
+        told.append(Notification(new_push_id(completed.id, completed.revision, number), completed.player, body, trace))
     return told

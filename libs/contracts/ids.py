@@ -1,5 +1,6 @@
 """Identifiers, each a type of its own so that one cannot be passed for another."""
 
+import secrets
 from typing import NewType
 
 import uuid_utils
@@ -29,6 +30,21 @@ MAX_COMMAND_ID_CHARACTERS = 64
 def new_id() -> str:
     """A fresh UUIDv7: sortable by time, unique without coordination."""
     return str(uuid_utils.uuid7())
+
+
+def new_push_id(source: str, revision: int, *numbers: int) -> str:
+    """A fresh message id for one push: `<row id>.<revision>[.<n>]~<nonce>`, made once, when its row is written.
+
+    The first part alone names another content once the table was restored from an older copy: the revisions come again.
+    """
+    return f"{'.'.join(map(str, (source, revision, *numbers)))}~{secrets.token_hex(5)}"
+
+
+def push_place(message_id: str) -> tuple[str, int] | None:
+    """The row and the revision that a push's message id names; None where it is none of ours."""
+    source, _, rest = message_id.partition("~")[0].partition(".")
+    revision = rest.partition(".")[0]
+    return (source, int(revision)) if revision.isdecimal() and revision.isascii() else None
 
 
 def is_player_id(text: str) -> bool:

@@ -22,6 +22,8 @@ PUSH = "push.>"
 PUSH_ALL = "push.all"
 REVOKED = "revoked.*"
 CONTROL = "control.*.*"
+EPOCH_ACTION = "epoch"
+"""`control.all.epoch`: the notification stream began a new epoch, which is the body."""
 OPS = "ops.>"
 
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")

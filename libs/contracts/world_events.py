@@ -7,7 +7,7 @@ import msgspec
 
 from libs.contracts.alarms import Alarm, EventAlarm
 from libs.contracts.events import Notification, encode_body
-from libs.contracts.ids import PlayerId, Revision
+from libs.contracts.ids import PlayerId, Revision, new_push_id
 from libs.contracts.subjects import AlarmKey
 from libs.contracts.times import from_rfc3339, to_rfc3339
 
@@ -30,7 +30,7 @@ class EventRecord(msgspec.Struct, frozen=True, kw_only=True):
     def told(self) -> Notification:
         """What is pushed when its time has come: known in full beforehand, since it happens at exactly `due_at`."""
         body = encode_body(self.event, self.due_at, self.data)
-        return Notification(f"{self.id}.{self.revision + 1}", self.player, body, self.trace)
+        return Notification(new_push_id(self.id, self.revision + 1), self.player, body, self.trace)
 
 
 def event_alarm(event: EventRecord) -> Alarm:

@@ -1,5 +1,6 @@
 """How far a stream was ever told: below its mark, a stream has gone backwards."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from libs.store.database import Connection
@@ -19,6 +20,21 @@ async def read_mark(connection: Connection, stream: str) -> FeedMark | None:
     """The mark of `stream`; None before its first epoch."""
     row = await connection.fetchrow(SQL.read, stream)
     return None if row is None else FeedMark(row[0], row[1])
+
+
+class Told(NamedTuple):
+    """What a stored push says of the table: this row had come to this revision; `kept`: such rows are never deleted."""
+
+    id: str
+    revision: int
+    kept: bool
+
+
+async def find_unknown(connection: Connection, told: Sequence[Told]) -> Told | None:
+    """One of `told` that the table does not know of: it has gone backwards. None where it knows of all."""
+    ids, revisions, kept = [each.id for each in told], [each.revision for each in told], [each.kept for each in told]
+    row = await connection.fetchrow(SQL.went_back, ids, revisions, kept)
+    return None if row is None else Told(str(row[0]), row[1], kept=True)
 
 
 async def raise_mark(connection: Connection, stream: str, last_seq: int) -> None:

@@ -219,6 +219,8 @@ class Teller:
     async def _publish(self, jobs: list[Job]) -> None:
         try:
             jobs = await self._without_told(jobs)
+            if not self.telling:
+                raise BusUnavailable("the stream is being looked at")
             answers = await self._stored(jobs)
         except (BusError, StoreError) as error:
             self._failed(jobs, error)

@@ -23,6 +23,7 @@ from libs.store.database import INDEXES_ONLY, Database
 from libs.store.errors import StoreError
 from libs.store.schema import check_schema
 from libs.telling import DatabaseClock, Teller
+from libs.telling.guard import Guard
 from services.command.aftermath import Aftermath
 from services.command.catalogue import Catalogue, load_catalogue
 from services.command.desk import Desk
@@ -96,6 +97,7 @@ async def _work(runtime: Runtime, settings: CommandSettings, parts: Parts) -> No
     database, bus, catalogue, game = parts
     clock = DatabaseClock(database)
     teller = Teller(database, bus, clock, tracing=runtime.tracing)
+    guard = Guard(database, bus, teller)
     aftermath = Aftermath(Alarms(bus, JetStreamPublisher(bus)), teller)
     desk = Desk(
         database,
@@ -119,6 +121,7 @@ async def _work(runtime: Runtime, settings: CommandSettings, parts: Parts) -> No
         for name, work in {
             "clock": clock.run,
             "teller": teller.run,
+            "guard": guard.run,
             "aftermath": aftermath.run,
             "desk": desk.run,
             "watch": watch.run,

@@ -11,7 +11,7 @@ from libs.contracts.builds import BuildState
 from libs.contracts.commands import REFUSALS_HEADER
 from libs.contracts.events import BUILD_QUEUED, BUILD_UNQUEUED, Notification, build_event, encode_body
 from libs.contracts.frames import error_body, result_body
-from libs.contracts.ids import CommandId, PlayerId, Revision
+from libs.contracts.ids import CommandId, PlayerId, Revision, new_push_id
 from libs.contracts.queued import QueuedOrder
 from libs.contracts.reasons import ErrorCode, Refusal
 from libs.contracts.subjects import AlarmKey
@@ -163,10 +163,12 @@ def _record(writes: Writes, request: Request, outcome: Outcome, body: bytes, loa
         writes.outbox.append(Told(build_event(event, at, build, request.trace), build.id, build.revision, at))
     for order in outcome.queued:
         writes.queued[order.id] = order
-        writes.outbox.append(_queue_event(BUILD_QUEUED, f"{order.id}.0", order, loaded.now, request.trace))
+        writes.outbox.append(_queue_event(BUILD_QUEUED, new_push_id(order.id, 0), order, loaded.now, request.trace))
     for order in outcome.unqueued:
         writes.unqueued.append(order.id)
-        writes.outbox.append(_queue_event(BUILD_UNQUEUED, f"{order.id}.0.1", order, loaded.now, request.trace))
+        writes.outbox.append(
+            _queue_event(BUILD_UNQUEUED, new_push_id(order.id, 0, 1), order, loaded.now, request.trace)
+        )
     writes.unqueued.extend(order.id for order in outcome.started_from_queue)
 
 

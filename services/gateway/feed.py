@@ -9,13 +9,12 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
+from libs.contracts import retention
+from libs.contracts.retention import KEPT_PUSHES
 from libs.contracts.times import from_rfc3339
 
-KEPT_PUSHES: Final = 257
-"""What the stream keeps of one feed (`max_msgs_per_subject`): 256 promised, and the position that is resumed from."""
-
-KEPT_FOR: Final = timedelta(days=14) - timedelta(hours=1)
-"""How long the stream keeps a push (`max_age`), less what its clean-up and clocks may differ by."""
+SURELY_KEPT_FOR: Final = retention.KEPT_FOR - timedelta(hours=1)
+"""How long the stream keeps a push, less what its clean-up and clocks may differ by."""
 
 MAX_HELD: Final = 1024
 """Live pushes held during one reading of history; beyond it, history is read once more instead."""
@@ -155,6 +154,6 @@ def is_recent(seq: int, at: str | None, now: datetime) -> bool:
     if at is None:
         return seq == 0
     try:
-        return now - from_rfc3339(at) < KEPT_FOR
+        return now - from_rfc3339(at) < SURELY_KEPT_FOR
     except ValueError:
         return False

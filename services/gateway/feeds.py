@@ -15,11 +15,12 @@ from libs.bus.feed import LivePush, last_seqs, read_pushes, watch_pushes
 from libs.contracts import frames
 from libs.contracts.ids import PlayerId
 from libs.contracts.reasons import CloseCode
+from libs.contracts.retention import KEPT_PUSHES
 from libs.runtime.logs import get_logger
 from libs.runtime.tracing import OFF, Tracing
 from services.gateway import metrics
 from services.gateway.effects import Resume
-from services.gateway.feed import KEPT_PUSHES, Chain, Push, Verdict, is_recent, missed
+from services.gateway.feed import Chain, Push, Verdict, is_recent, missed
 from services.gateway.framing import text_frame
 from services.gateway.questions import Questions
 from services.gateway.spans import traced

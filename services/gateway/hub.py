@@ -284,6 +284,9 @@ class Hub:
     # --- what gateways and operators tell one another ------------------------------------------------------------
 
     def _on_control(self, player: PlayerId, action: str, body: bytes) -> None:
+        if action == subjects.EPOCH_ACTION:  # begun while this connection stood, which shows nothing of it
+            self._watch.suspect()
+            return
         held = self._players.get(player)
         if held is None:
             return

@@ -212,6 +212,8 @@ class Loops:
             log.info("work.resumed", work=name)
         if self._trouble.pop("database", None) is not None:
             # What happened meanwhile is not known: compare the whole table again.
+            # And the database may be another one, or an older copy of itself: the streams are compared with it first.
+            self._mend.set()
             self._untold.set()
             self._reconcile.set()
 

@@ -3,26 +3,32 @@
 The epoch belongs to one life of the notification stream. A stream that has gone backwards (recreated, restored from
 an older copy, its unsynced tail lost) would give old sequence numbers to new pushes, and a resume over them would lie.
 The mark in the table is the highest sequence that was ever told, so a stream that stands below it has gone backwards.
+The other way round, the newest stored pushes are a mark of the table: where it does not know of what they tell, the
+table was restored from an older copy, and what clients know is no longer true; that begins a new epoch as well.
 """
 
+import re
 from dataclasses import dataclass
 
 from libs.bus.connection import Bus
-from libs.bus.feed import FeedState, begin_epoch, read_feed
+from libs.bus.feed import FeedState, begin_epoch, read_feed, read_newest
 from libs.bus.provision import Change, provision
 from libs.bus.streams import NOTIFICATIONS
 from libs.contracts import subjects
-from libs.contracts.ids import PlayerId
+from libs.contracts.events import event_name
+from libs.contracts.ids import PlayerId, push_place
 from libs.runtime.logs import get_logger
 from libs.store import feed_mark
 from libs.store.database import Database
-from libs.store.feed_mark import FeedMark
 from libs.store.gather import STREAMS_LOCK, lock
+from libs.telling.guard import why_new_epoch
 from services.scheduler import metrics, revocations
+from services.scheduler.rows import MAX_REVISION
 
 log = get_logger("upkeep")
 
-EPOCH_ACTION = "epoch"
+_COMPARED = 256
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 EVERYBODY = PlayerId("all")
 
 
@@ -32,19 +38,6 @@ class Mended:
 
     changes: list[Change]
     epoch: str | None
-
-
-def why_new_epoch(state: FeedState, mark: FeedMark | None) -> str | None:
-    """PURE: why the feed needs a new epoch; None where it goes on."""
-    if state.epoch is None:
-        return "the stream has none"
-    if mark is None:
-        return None
-    if state.last_seq < mark.last_seq:
-        return f"the stream stands at {state.last_seq}, but {mark.last_seq} was told"
-    if state.epoch != mark.epoch:
-        return "the stream has another one than was told of"
-    return None
 
 
 class Upkeep:
@@ -82,8 +75,12 @@ class Upkeep:
             )
             state = await read_feed(self._bus)
             reason = why_new_epoch(state, mark)
+            above = max(state.last_seq, 0 if mark is None else mark.last_seq)
+            unknown = await feed_mark.find_unknown(connection, await self._lately_told(state))
+            if unknown is not None:
+                reason = f"the table has gone backwards: row {unknown.id} was told at revision {unknown.revision}"
+                above += 1  # drops what is stored: it tells of rows that are no more, and would be found again
             if reason is not None:
-                above = max(state.last_seq, 0 if mark is None else mark.last_seq)
                 state = await begin_epoch(self._bus, above=above)
             if reason is not None or mark is None:
                 await feed_mark.begin_epoch(connection, NOTIFICATIONS, state.epoch or "", state.last_seq)
@@ -91,6 +88,17 @@ class Upkeep:
                 await feed_mark.raise_mark(connection, NOTIFICATIONS, state.last_seq)
         self._report(changes, reason, state)
         return Mended(changes, reason)
+
+    async def _lately_told(self, state: FeedState) -> list[feed_mark.Told]:
+        """What the stream's newest pushes say of the table; none is stored before its row is committed."""
+        found: list[feed_mark.Told] = []
+        if state.last_seq == 0:
+            return found
+        for push in await read_newest(self._bus, state.last_seq, _COMPARED):
+            place = push_place(push.message_id)
+            if place is not None and _ID.match(place[0]) and 0 < place[1] <= MAX_REVISION:
+                found.append(feed_mark.Told(*place, kept=event_name(push.body).startswith("build.")))
+        return found
 
     def _report(self, changes: list[Change], reason: str | None, state: FeedState) -> None:
         for change in changes:
@@ -100,4 +108,4 @@ class Upkeep:
         metrics.CHANGES.labels("epoch").inc()
         log.warning("epoch.begun", epoch=state.epoch, above=state.last_seq, reason=reason)
         # Gateways look at the epoch when they connect; those that did so before it changed hear of it here.
-        self._bus.publish(subjects.control(EVERYBODY, EPOCH_ACTION), (state.epoch or "").encode())
+        self._bus.publish(subjects.control(EVERYBODY, subjects.EPOCH_ACTION), (state.epoch or "").encode())

@@ -78,7 +78,7 @@ class Stored:
     @property
     def place(self) -> tuple[int, ...]:
         """Where it stands among all that is told of its row: the revision, then the number of the follow-up."""
-        return tuple(int(part) for part in self.message_id.split(".")[1:])
+        return tuple(int(part) for part in self.message_id.partition("~")[0].split(".")[1:])
 
 
 @dataclass(frozen=True, kw_only=True)

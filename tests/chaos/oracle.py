@@ -187,7 +187,7 @@ def _listed(numbers: Sequence[int]) -> str:
 
 
 def _told(history: History) -> Iterator[tuple[str, str]]:
-    for message, count in Counter(push.message_id for push in history.stored).items():
+    for message, count in Counter(push.message_id.partition("~")[0] for push in history.stored).items():
         if count > 1:
             yield message.partition(".")[0], f"{message} is stored {count} times"
     told: defaultdict[str, list[Stored]] = defaultdict(list)

@@ -2,6 +2,16 @@
 -- How far the stream was ever told, and in which epoch.
 SELECT epoch, last_seq FROM feed_mark WHERE stream = $1
 
+-- name: went_back
+-- The first of these rows (id, revision, must it be there) that the table knows only at an earlier revision, or not at
+-- all: none while every commit that was told is still there.
+SELECT told.id, told.revision
+FROM unnest($1::uuid[], $2::int[], $3::bool[]) AS told (id, revision, kept)
+LEFT JOIN build b ON b.id = told.id
+LEFT JOIN world_event e ON e.id = told.id
+WHERE coalesce(b.revision, e.revision) < told.revision OR (told.kept AND b.id IS NULL)
+LIMIT 1
+
 -- name: lift
 -- Lifts the mark; never lowers it. Flushed later: a mark that is a moment behind still shows a stream that lost more.
 WITH relaxed AS MATERIALIZED (

@@ -91,7 +91,9 @@ export function withSnapshot(state, listed, begun, waiting = []) {
     if (build.state === "building" && begun.builds.get(id) === build && !ids.has(id)) builds.delete(id);
   }
   for (const build of listed) {
-    if ((builds.get(build.id)?.revision ?? -1) < build.revision) builds.set(build.id, build);
+    const known = builds.get(build.id);
+    // Known before the listing was asked for: the listing is newer, even with a lower revision (a table that was restored).
+    if ((known?.revision ?? -1) < build.revision || known === begun.builds.get(build.id)) builds.set(build.id, build);
   }
   const queued = new Map([...state.queued].filter(([id]) => !begun.queued.has(id)));
   for (const order of waiting) if (!builds.has(order.id) && (state.queued.has(order.id) || !begun.queued.has(order.id))) queued.set(order.id, order);

@@ -79,6 +79,34 @@ async def test_an_older_copy_of_the_store_under_a_running_scheduler_begins_a_new
     assert [(row["state"], row["count"]) for row in states] == [("completed", 16)]
 
 
+async def test_a_table_restored_from_an_older_copy_begins_a_new_epoch_and_what_it_completes_again_is_pushed_again(
+    universe: Universe, scheduler: StartScheduler
+) -> None:
+    await scheduler(STARWAKE_CHECK_SECONDS="1")
+    player = unique_player()
+    build = await universe.build(player, 0.5)
+    await universe.completed(build)
+    await universe.outbox_empty()
+    before = await read_feed(universe.bus)
+
+    # The commit that was told is gone.
+    await universe.sql(
+        "UPDATE build SET state = 'building', revision = 1, completed_at = NULL, due_at = now() + interval '6 s'"
+        " WHERE id = $1",
+        build.id,
+    )
+
+    async def new_epoch() -> bool:
+        return (await read_feed(universe.bus)).epoch != before.epoch
+
+    await eventually(new_epoch)
+    begun = await read_feed(universe.bus)
+    await universe.completed(build, within_s=20)
+    (push,) = await universe.pushes(player)
+    assert push.seq > before.last_seq, "the second completion is a push of its own"
+    assert (await read_feed(universe.bus)).epoch == begun.epoch, "once is enough"
+
+
 async def test_a_stream_that_is_deleted_at_run_time_is_made_again_and_its_alarms_set_again(
     universe: Universe, scheduler: StartScheduler
 ) -> None:

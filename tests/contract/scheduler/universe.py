@@ -46,7 +46,7 @@ class Push:
 
 def decoded(push: StoredPush) -> Push:
     body = json.loads(push.body)
-    return Push(push.seq, body["event"], body["at"], body["data"], push.stored_at, push.message_id)
+    return Push(push.seq, body["event"], body["at"], body["data"], push.stored_at, push.message_id.partition("~")[0])
 
 
 class Universe:

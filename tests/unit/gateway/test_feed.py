@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.contracts.retention import KEPT_PUSHES
 from libs.contracts.times import to_rfc3339
-from services.gateway.feed import KEPT_PUSHES, MAX_HELD, Chain, Push, Verdict, is_recent, missed
+from services.gateway.feed import MAX_HELD, Chain, Push, Verdict, is_recent, missed
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 

@@ -9,8 +9,8 @@ from libs.bus.feed import FeedState
 from libs.contracts.ids import Revision
 from libs.contracts.subjects import AlarmKey
 from libs.store.feed_mark import FeedMark
+from libs.telling.guard import why_new_epoch
 from services.scheduler.reconcile import PendingRow, diff, split_at
-from services.scheduler.upkeep import why_new_epoch
 
 STARTED = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 NOW = STARTED + timedelta(seconds=30)

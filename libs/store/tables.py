@@ -49,7 +49,8 @@ class BuildTable(_Table, table=True):
     Indexes, and what each is for:
         build_site_busy: one build a site; also the count of a player's builds at once.
         build_due: what is due, oldest first (sweep, reconcile).
-        build_newest: `build.list`.
+        build_by_state: `build.list`, whatever it asks for: a page costs the same however much is of another state.
+        build_cancelled: when a site became free.
         build_standing: what a player has finished, by kind (prerequisites).
         build_recent: rows completed ahead of their `due_at`, which readers still show as building.
     None of the updates could be HOT: the row's state is in the partial indexes' predicates. So no fillfactor here.
@@ -65,7 +66,8 @@ class BuildTable(_Table, table=True):
         CheckConstraint("player <> ''", name="player"),
         Index("build_site_busy", "player", "site", unique=True, postgresql_where=text("state = 'building'")),
         Index("build_due", "due_at", "id", postgresql_where=text("state = 'building'")),
-        Index("build_newest", "player", text("id DESC")),
+        Index("build_by_state", "player", "state", text("id DESC")),
+        Index("build_cancelled", "player", "cancelled_at", postgresql_where=text("state = 'cancelled'")),
         Index("build_standing", "player", "kind", postgresql_where=text("state = 'completed'")),
         Index("build_recent", "player", "due_at", postgresql_where=text("state = 'completed'")),
     )

@@ -144,18 +144,32 @@ ORDER BY q.player, q.site
 -- name: stranded_queued
 -- Orders whose site is free although they wait: the one before was cancelled, or its end was not seen. They start
 -- when their site became free, or when they were given if that was later. What is young, or waits behind what ended a
--- moment ago, is left to whoever is about it.
+-- moment ago, is left to whoever is about it. Only what ended since the order was given matters, and is found by time:
+-- hence the split by state, now() (clock_timestamp() fits no index), and OFFSET 0, which keeps the tables from being joined.
 SELECT q.id::text, q.player, q.kind, q.site, q.duration_ms, q.follow_ups::text, q.trace, q.created_at,
     greatest(
         q.created_at,
-        (SELECT max(coalesce(b.completed_at, b.cancelled_at)) FROM build b WHERE b.player = q.player AND b.site = q.site)
+        (
+            SELECT max(b.due_at) FROM build b
+            WHERE b.player = q.player AND b.site = q.site AND b.state = 'completed' AND b.due_at > q.created_at
+        ),
+        (
+            SELECT max(b.cancelled_at) FROM build b
+            WHERE b.player = q.player AND b.site = q.site AND b.state = 'cancelled' AND b.cancelled_at > q.created_at
+        )
     ) AS starts_at
 FROM queued_order q
 WHERE q.created_at < clock_timestamp() - $1::interval
   AND NOT EXISTS (
+      SELECT 1 FROM build b WHERE b.player = q.player AND b.site = q.site AND b.state = 'building' OFFSET 0)
+  AND NOT EXISTS (
       SELECT 1 FROM build b
-      WHERE b.player = q.player AND b.site = q.site
-        AND (b.state = 'building' OR coalesce(b.completed_at, b.cancelled_at) > clock_timestamp() - $1::interval))
+      WHERE b.player = q.player AND b.site = q.site AND b.state = 'completed' AND b.due_at > now() - $1::interval
+      OFFSET 0)
+  AND NOT EXISTS (
+      SELECT 1 FROM build b
+      WHERE b.player = q.player AND b.site = q.site AND b.state = 'cancelled' AND b.cancelled_at > now() - $1::interval
+      OFFSET 0)
   AND NOT EXISTS (
       SELECT 1 FROM queued_order f WHERE f.player = q.player AND f.site = q.site AND f.position < q.position)
 ORDER BY q.player, q.site

@@ -21,8 +21,8 @@ def make_token(player: str, ttl_s: float, data: Path) -> str:
     Raises:
         CliError: no stack runs and no secret is set, or the name cannot be a player's.
     """
-    if not 1 <= len(player.encode()) <= _LONGEST_PLAYER_BYTES:
-        raise CliError(f"a player's name has 1 to {_LONGEST_PLAYER_BYTES} bytes", EXIT_USAGE)
+    if not 1 <= len(player.encode()) <= _LONGEST_PLAYER_BYTES or not player.strip():
+        raise CliError(f"a player's name has 1 to {_LONGEST_PLAYER_BYTES} bytes and is not blank", EXIT_USAGE)
     secret, issuer, audience = _signer(data)
     # A fraction of a second in `iat`: a revocation ends the tokens that were made before it, and only those.
     now = time.time()

@@ -20,8 +20,9 @@ from services.gateway.auth import Authenticator
 from services.gateway.forwarding import Forwarder
 from services.gateway.hub import Hub
 from services.gateway.keys import KeySource, SharedSecret, key_set_from_file, key_set_from_url
+from services.gateway.listening import BACKLOG, PlayersServer, listen, several_times
 from services.gateway.pages import make_pages
-from services.gateway.players_port import BACKLOG, Arrival, Door, PlayersServer, listen, several_times
+from services.gateway.players_port import Arrival, Door
 from services.gateway.session import Surroundings
 from services.gateway.settings import GatewaySettings
 from services.gateway.tasks import Tasks
@@ -75,6 +76,8 @@ async def serve(runtime: Runtime, settings: GatewaySettings) -> None:
         origins=settings.origins,
         max_connections=settings.max_connections,
         max_unauthenticated=settings.max_unauthenticated,
+        request_s=settings.http_request_s,
+        answer_s=settings.http_answer_s,
     )
     server = make_server(door, settings)
     await hub.start()
@@ -127,6 +130,7 @@ def make_server(door: Door, settings: GatewaySettings) -> PlayersServer:
         server_header=False,
         proxy_headers=False,
         limit_concurrency=settings.max_unauthenticated,
+        timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=2,
     )
     return PlayersServer(config)

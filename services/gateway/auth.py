@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from libs.contracts.ids import PlayerId, is_player_id
-from services.gateway.keys import REFRESH_INTERVAL_S, KeySource, VerificationKey
+from services.gateway.keys import REFRESH_INTERVAL_S, KeySource, KeysUnavailable, VerificationKey
 from services.gateway.tokens import MAX_TOKEN_CHARACTERS, Token, TokenRefused, read_claims, read_token
 
 __all__ = ["MAX_TOKEN_CHARACTERS", "Authenticator", "Identity", "TokenRefused"]
@@ -73,8 +73,14 @@ class Authenticator:
         """
         parts = read_token(token)
         keys: list[VerificationKey] = []
+        unavailable: KeysUnavailable | None = None
         for source in self._sources:
-            keys += await source.keys_for(parts.header.alg, parts.header.kid)
+            try:
+                keys += await source.keys_for(parts.header.alg, parts.header.kid)
+            except KeysUnavailable as error:  # another source may have the key
+                unavailable = error
+        if unavailable is not None and not keys:
+            raise unavailable
         return self._identity(self._verified_claims(parts, keys))
 
     def identify_at_hand(self, token: str) -> Identity | None:

@@ -2,7 +2,7 @@
 
 import time
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 import jwt
 from fastapi import APIRouter, HTTPException
@@ -12,6 +12,7 @@ from libs.contracts.ids import MAX_PLAYER_BYTES, is_player_id
 from libs.contracts.times import to_rfc3339
 from services.gateway.settings import TokenSettings
 
+SIGN_IN_PATH: Final = "/dev/token"
 _MAX_TTL_S = 30 * 86_400
 
 
@@ -40,11 +41,11 @@ def dev_sign_in(settings: TokenSettings) -> APIRouter:
     secret = settings.jwt_secret.get_secret_value()
     router = APIRouter(tags=["development"])
 
-    @router.post("/dev/token")
+    @router.post(SIGN_IN_PATH)
     def give_token(sign_in: SignIn) -> SignedIn:
         """A token for any name; for development alone."""
-        if not is_player_id(sign_in.player):
-            raise HTTPException(422, f"a player's name has 1 to {MAX_PLAYER_BYTES} bytes")
+        if not is_player_id(sign_in.player) or not sign_in.player.strip():
+            raise HTTPException(422, f"a player's name has 1 to {MAX_PLAYER_BYTES} bytes and is not blank")
         now = time.time()
         expires_at = now + sign_in.ttl_s
         # A fraction in `iat`, so that a revocation tells tokens of the same second apart.

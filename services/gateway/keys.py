@@ -33,7 +33,7 @@ _RSA_ALGORITHMS: Final = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384",
 
 
 class KeysUnavailable(Exception):  # noqa: N818 - the protocol's word
-    """The key set cannot be fetched at the moment and no earlier one is held."""
+    """The key set cannot be fetched at the moment and none of the keys held fits."""
 
 
 class VerificationKey(NamedTuple):
@@ -62,7 +62,7 @@ class KeySource(Protocol):
         """The keys that may have signed a token whose header says so; empty for none.
 
         Raises:
-            KeysUnavailable: nothing is known yet and the provider does not answer.
+            KeysUnavailable: no key that is held fits, and the provider, which may have a newer one, did not answer.
         """
         ...
 
@@ -108,7 +108,7 @@ class KeySet:
         self._load = load
         self._clock = clock
         self._keys: tuple[VerificationKey, ...] = ()
-        self._loaded = False
+        self._up_to_date = False
         self._tried_at: float | None = None
         self._loading = asyncio.Lock()
 
@@ -124,7 +124,7 @@ class KeySet:
         if found is None:
             await self._reload(MIN_FETCH_INTERVAL_S)
             found = self._find(algorithm, kid)
-            if not found and not self._loaded:
+            if not found and not self._up_to_date:
                 raise KeysUnavailable("the keys that tokens are signed with cannot be fetched at the moment")
         return found
 
@@ -145,8 +145,9 @@ class KeySet:
                 self._keys = parse_jwks(await self._load())
             except (OSError, ValueError) as error:  # a TimeoutError is an OSError, a DecodeError a ValueError
                 _log.warning("jwks.unavailable", error=f"{type(error).__name__}: {error}", keys_held=len(self._keys))
+                self._up_to_date = False
                 return
-            self._loaded = True
+            self._up_to_date = True
             _log.info("jwks.loaded", keys=len(self._keys))
 
 

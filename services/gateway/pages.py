@@ -9,7 +9,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.gateway.dev_sign_in import dev_sign_in
+from services.gateway.dev_sign_in import SIGN_IN_PATH, dev_sign_in
 from services.gateway.protocol_page import asyncapi_json, protocol_page
 from services.gateway.settings import TokenSettings
 
@@ -51,9 +51,27 @@ class SecurityHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
+class HeadAndOptions:
+    """Answers HEAD as GET (the server leaves the body out) and OPTIONS: so proxies ask whether all is well."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI)."""
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
+        elif scope["type"] == "http" and scope["method"] == "OPTIONS":
+            allowed = "OPTIONS, POST" if scope["path"] == SIGN_IN_PATH else "GET, HEAD, OPTIONS"
+            await Response(status_code=204, headers={"allow": allowed})(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
 def make_pages(tokens: TokenSettings) -> FastAPI:
     """The HTTP application of the players' port."""
     pages = FastAPI(title="Starwake gateway", version="1", docs_url=None, redoc_url=None)
+    pages.add_middleware(HeadAndOptions)
     pages.add_middleware(SecurityHeaders)
 
     @pages.get("/", include_in_schema=False)

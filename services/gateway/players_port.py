@@ -7,18 +7,19 @@ of an idle one.
 import asyncio
 import contextlib
 import functools
-import socket
 import time
-from collections.abc import Collection, Generator
+from collections.abc import Collection
 from http import HTTPStatus
 from typing import Any, Final, cast
 
 import httptools
-import uvicorn
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope, Send
 from typing_extensions import override
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from libs.runtime.errors import StartError
+from libs.runtime.logs import get_logger
+from libs.runtime.sparing import SparingLogger
 from services.gateway import metrics, upgrade
 from services.gateway.auth import Authenticator, Identity, TokenRefused
 from services.gateway.keys import KeysUnavailable
@@ -26,18 +27,15 @@ from services.gateway.session import Session, Surroundings
 from services.gateway.websocket import WebSocket
 
 _MAX_REQUEST_BYTES: Final = 131_072
-_USER_TIMEOUT_MS: Final = 30_000
-"""TCP gives a peer up that acknowledges nothing for so long (RFC 5482); application pings take longer to tell."""
-BACKLOG: Final = 65_535
-"""Connections that wait to be accepted; the kernel bounds it further (`net.core.somaxconn`, 4096 by default)."""
+_TOLD_BYTES: Final = 200
 
-_ACCEPTED_AT_ONCE: Final = 16
+_log = SparingLogger(get_logger("gateway.port"))
 
 
 class Door:
     """Who may come in, and what becomes of them."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the settings of the port
         self,
         surroundings: Surroundings,
         authenticator: Authenticator,
@@ -45,12 +43,17 @@ class Door:
         origins: Collection[str],
         max_connections: int,
         max_unauthenticated: int,
+        request_s: float,
+        answer_s: float,
     ) -> None:
         self._surroundings = surroundings
         self._authenticator = authenticator
         self._origins = origins
         self._max_connections = max_connections
         self._max_unauthenticated = max_unauthenticated
+        self._looking_up = 0
+        self.whole_request_s = request_s
+        self.answer_s = answer_s
         self.draining = False
 
     @property
@@ -63,9 +66,25 @@ class Door:
         hub = self._surroundings.hub
         if self.draining:
             return upgrade.Refused(HTTPStatus.SERVICE_UNAVAILABLE, "the server is restarting", _RETRY_SOON)
-        if hub.sessions >= self._max_connections or hub.unauthenticated >= self._max_unauthenticated:
-            return upgrade.Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections", _RETRY_SOON)
-        return upgrade.examine(method, target, headers, self._origins)
+        if hub.sessions >= self._max_connections:
+            return _TOO_MANY
+        answer = upgrade.examine(method, target, headers, self._origins)
+        # Who brings a token is not kept out by those who bring none.
+        stranger = isinstance(answer, upgrade.Accepted) and answer.token is None
+        return _TOO_MANY if stranger and hub.unauthenticated >= self._max_unauthenticated else answer
+
+    def may_look_up(self) -> bool:
+        """Whether one more token may wait for its key."""
+        return self._looking_up < self._max_unauthenticated
+
+    def log_refused_origin(self, headers: upgrade.HeaderList) -> None:
+        """Say which page was refused, and as which host it found this gateway."""
+        _log.warning(
+            "upgrade.origin_refused",
+            origin=_told(headers, b"origin"),
+            host=_told(headers, b"host"),
+            hint="have the proxy pass the Host header on, or name the origin in STARWAKE_ALLOWED_ORIGINS",
+        )
 
     def expect(self, arrival: "Arrival") -> None:
         """Have `arrival` ticked when it has said nothing for too long."""
@@ -112,10 +131,22 @@ class Door:
 
     def spawn(self, protocol: "PlayersHttp", accepted: upgrade.Accepted, token: str) -> None:
         """Look at the token in a task of its own; its key may have to be fetched."""
-        self._surroundings.tasks.spawn(protocol.admit(accepted, token), "upgrade")
+        self._surroundings.tasks.spawn(self._look_up(protocol, accepted, token), "upgrade")
+
+    async def _look_up(self, protocol: "PlayersHttp", accepted: upgrade.Accepted, token: str) -> None:
+        self._looking_up += 1
+        try:
+            await protocol.admit(accepted, token)
+        finally:
+            self._looking_up -= 1
+
+
+def _told(headers: upgrade.HeaderList, name: bytes) -> str:
+    return b", ".join(value for key, value in headers if key == name)[:_TOLD_BYTES].decode("latin-1")
 
 
 _RETRY_SOON: Final = (("Retry-After", "1"),)
+_TOO_MANY: Final = upgrade.Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections", _RETRY_SOON)
 
 
 class Arrival(asyncio.Protocol):
@@ -177,29 +208,41 @@ class PlayersHttp(HttpToolsProtocol):
     def __init__(self, door: Door, **uvicorn_arguments: Any) -> None:  # noqa: ANN401 - passed through
         super().__init__(**uvicorn_arguments)
         self._door = door
-        self._slow: asyncio.TimerHandle | None = None
+        self._asking: asyncio.TimerHandle | None = None
+        self._answering: asyncio.TimerHandle | None = None
         self._received = 0
         self._early: bytes | None = None
+        self._refusal: upgrade.Refused | None = None
+        self._active: RequestResponseCycle | None = None
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own narrowing
         super().connection_made(transport)
         # A connection that says nothing is not kept.
-        self._slow = self.loop.call_later(self._door.request_s, transport.abort)
+        self._asking = self.loop.call_later(self._door.request_s, transport.abort)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._on_time()
+        self._asked()
+        self._answered()
+        if self._active is not None and not self._active.response_complete:  # uvicorn only sees to the latest one
+            self._active.disconnected = True
+            self._active.message_event.set()
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()
 
     @override
     def data_received(self, data: bytes) -> None:
+        if self._refusal is not None:
+            return  # it is told once what was asked before is answered; nothing more is read
         if self._early is not None:
             self._early += data
             if len(self._early) > _MAX_REQUEST_BYTES:
                 self.transport.abort()
             return
         self._unset_keepalive_if_required()
+        if self._asking is None:  # also for bytes that begin no request, such as empty lines
+            self._asking = self.loop.call_later(self._door.request_s, self.transport.abort)
         self._received += len(data)
         if self._received > _MAX_REQUEST_BYTES:
             self._refuse(upgrade.Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the request is too large"))
@@ -207,47 +250,102 @@ class PlayersHttp(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as end:
+            offset = end.args[0] if end.args and isinstance(end.args[0], int) else len(data)
             if self._should_upgrade():
-                offset = end.args[0] if end.args and isinstance(end.args[0], int) else len(data)
                 self._upgrade(data[offset:])
             else:
-                self._refuse(upgrade.Refused(HTTPStatus.BAD_REQUEST, "no such upgrade"))
+                self._ignore_upgrade(data[offset:])
         except httptools.HttpParserError:
             self._refuse(upgrade.Refused(HTTPStatus.BAD_REQUEST, "not an HTTP request"))
 
     @override
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        if self._slow is None:  # not the first request of this connection
-            self._slow = self.loop.call_later(self._door.request_s, self.transport.abort)
+    def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():  # the parser stops behind these headers, whatever is asked for
+            self.scope["method"] = self.parser.get_method().decode("ascii")
+            return
+        self._asked()
+        self._asking = self.loop.call_later(self._door.whole_request_s, self.transport.abort)
+        self.url = upgrade.origin_form(self.url)
+        super().on_headers_complete()
 
     @override
-    def on_headers_complete(self) -> None:
-        self._on_time()
-        super().on_headers_complete()
+    def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
+        self._asked()
+        if self._answering is None:
+            self._answering = self.loop.call_later(self._door.answer_s, self._answer_overdue)
+        super().on_message_complete()
 
     @override
     def on_response_complete(self) -> None:
         self._received = 0
+        self._answered()
+        if self.pipeline or self.transport.get_write_buffer_size():
+            self._answering = self.loop.call_later(self._door.answer_s, self._answer_overdue)
         super().on_response_complete()
+        if self._refusal is not None and not self._pending:
+            self._tell(self._refusal)
 
     @override
-    def _should_upgrade_to_ws(self) -> bool:
-        return True
+    def timeout_keep_alive_handler(self) -> None:
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()  # closing would wait for a peer that reads no more
+        else:
+            super().timeout_keep_alive_handler()
+
+    @override
+    def _should_upgrade(self) -> bool:
+        return upgrade.asks_for_websocket(self.headers)
+
+    @override
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+            async def send_while_there(message: Message) -> None:
+                if self.transport.is_closing():
+                    cycle.disconnected = True
+                await send(message)
+
+            with contextlib.suppress(ClientDisconnect):  # who leaves early is no failure of ours
+                await app(scope, receive, send_while_there)
+
+        self._active = cycle
+        super()._start_asgi_task(cycle, serve)  # pyright: ignore[reportArgumentType] - uvicorn's own types of the same
+
+    @property
+    def _pending(self) -> bool:
+        """Whether an earlier request of this connection has no whole answer yet."""
+        return bool(self.pipeline) or (self._active is not None and not self._active.response_complete)
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Read the request once more, without the upgrade to what is not spoken here; `rest` came behind its head."""
+        head = upgrade.without_upgrade(str(self.scope["method"]).encode(), self.url, self.headers)
+        self.parser = httptools.HttpRequestParser(self)
+        self._received -= len(rest)
+        self.data_received(head + rest)
 
     def _upgrade(self, early: bytes) -> None:
+        if self._pending:
+            # Its answer would land inside the WebSocket's stream.
+            self._refuse(upgrade.Refused(HTTPStatus.BAD_REQUEST, "an earlier request has not been answered yet"))
+            return
         if self.parser.get_http_version() != "1.1":
             self._refuse(upgrade.Refused(HTTPStatus.BAD_REQUEST, "a WebSocket needs HTTP/1.1"))
             return
         answer = self._door.examine(str(self.scope["method"]).encode(), self.url, self.headers)
         if isinstance(answer, upgrade.Refused):
+            if answer.status == HTTPStatus.FORBIDDEN:
+                self._door.log_refused_origin(self.headers)
             self._refuse(answer)
             return
-        self._early = early
         if answer.token is None:
+            self._early = early
             self._open(answer, None)
-        else:
+        elif self._door.may_look_up():
+            self._early = early
             self._door.spawn(self, answer, answer.token)
+        else:
+            self._refuse(_TOO_MANY)
 
     async def admit(self, accepted: upgrade.Accepted, token: str) -> None:
         """Open the WebSocket if the token holds, else refuse before the upgrade."""
@@ -267,60 +365,37 @@ class PlayersHttp(HttpToolsProtocol):
 
     def _refuse(self, refused: upgrade.Refused) -> None:
         metrics.REFUSED_UPGRADES.labels(status=str(refused.status.value)).inc()
-        self._on_time()
+        self._asked()
+        self._refusal = refused
+        if not self._pending:
+            self._tell(refused)
+
+    def _tell(self, refused: upgrade.Refused) -> None:
         if not self.transport.is_closing():
             self.transport.write(refused.response())
             self.transport.close()
+            self._answered()
+            self._answering = self.loop.call_later(self._door.answer_s, self.transport.abort)
+
+    def _answer_overdue(self) -> None:
+        """The answer is not all with the peer; what was sent meanwhile makes no difference."""
+        self._answering = None
+        if self._pending or self.transport.get_write_buffer_size():
+            self.transport.abort()
 
     def _leave(self) -> None:
         """The connection is uvicorn's no more."""
-        self._on_time()
+        self._asked()
+        self._answered()
         self.connections.discard(self)
         self.parser: Any = None  # it refers back to this object
 
-    def _on_time(self) -> None:
-        if self._slow is not None:
-            self._slow.cancel()
-            self._slow = None
+    def _asked(self) -> None:
+        if self._asking is not None:
+            self._asking.cancel()
+            self._asking = None
 
-
-class PlayersServer(uvicorn.Server):
-    """uvicorn without its signal handling: on SIGTERM it would close every socket before they are drained."""
-
-    @override
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
-
-
-def listen(host: str, port: int, *, send_buffer_bytes: int) -> socket.socket:
-    """The players' port; its options pass on to every accepted socket.
-
-    Raises:
-        StartError: the address cannot be had.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # The kernel doubles it; without a bound it grows to megabytes for a peer that does not read.
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes // 2)
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):
-            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
-        listening.bind((host, port))
-        listening.listen(BACKLOG)
-    except OSError as error:
-        listening.close()
-        raise StartError(f"STARWAKE_PORT: {host}:{port} cannot be used: {error.strerror or error}") from error
-    listening.setblocking(False)
-    return listening
-
-
-def several_times(listening: socket.socket) -> list[socket.socket]:
-    """The same socket under several descriptors, so that the event loop accepts as many connections in one turn.
-
-    Of each descriptor libuv accepts one connection a turn (its pull request 3696), and while thousands connect a turn
-    takes long: the backlog would overflow. Who is dropped there tries again one second later, then three (RFC 6298).
-    """
-    return [listening, *(listening.dup() for _ in range(_ACCEPTED_AT_ONCE - 1))]
+    def _answered(self) -> None:
+        if self._answering is not None:
+            self._answering.cancel()
+            self._answering = None

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Final
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from libs.runtime.settings import Block, BusSettings, Port, ReadableFile, Seconds, ServiceSettings
 from services.gateway.limits import ConnectionLimits
+from services.gateway.origins import why_never
 
 MIN_SECRET_BYTES: Final = 32
 """An HS256 key is at least as long as its hash (RFC 7518, 3.2)."""
@@ -18,11 +19,27 @@ class PlayersPortSettings(Block):
 
     STARWAKE_PORT 0 chooses a free one. STARWAKE_ALLOWED_ORIGINS lists the origins besides the gateway's own whose
     pages may connect, separated by commas (`https://game.example,https://www.game.example`); `*` allows all.
+    STARWAKE_KEEP_ALIVE_S: an HTTP connection is kept so long for its next request; longer than a proxy in front keeps
+    its idle connections, else the proxy's request meets the closing of its connection.
+    STARWAKE_HTTP_REQUEST_S, STARWAKE_HTTP_ANSWER_S: what a whole request (behind its head) and its whole answer may
+    take; the connection is then reset.
     """
 
     host: str = "127.0.0.1"
     port: Port = 8080
     allowed_origins: str = ""
+    keep_alive_s: Annotated[int, Field(ge=1, le=3600)] = 75
+    http_request_s: Annotated[float, Field(gt=0, le=300)] = 20.0
+    http_answer_s: Annotated[float, Field(gt=0, le=300)] = 30.0
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _can_match(cls, value: str) -> str:
+        for origin in value.split(","):
+            reason = why_never(origin.strip())
+            if reason:
+                raise ValueError(f"STARWAKE_ALLOWED_ORIGINS: {origin.strip()!r} can never match: {reason}")
+        return value
 
     @property
     def origins(self) -> frozenset[str]:

@@ -20,6 +20,8 @@ _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _KEY_BYTES: Final = 16
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
+_NO_BODY: Final = [b"0"]
+_SLASH: Final = ord("/")
 _NONE: Final[Sequence[bytes]] = ()
 
 HeaderList = Sequence[tuple[bytes, bytes]]
@@ -63,7 +65,7 @@ def read_request(data: bytes) -> Request | None:
     try:
         parser.feed_data(data)
     except httptools.HttpParserUpgrade as end:
-        if parser.get_method() != b"GET" or parser.get_http_version() != "1.1" or not _asks_for_websocket(head.headers):
+        if parser.get_method() != b"GET" or parser.get_http_version() != "1.1" or not asks_for_websocket(head.headers):
             return None
         offset = end.args[0] if end.args and isinstance(end.args[0], int) else len(data)
         return Request(head.target, head.headers, data[offset:])
@@ -72,7 +74,8 @@ def read_request(data: bytes) -> Request | None:
     return None
 
 
-def _asks_for_websocket(headers: HeaderList) -> bool:
+def asks_for_websocket(headers: HeaderList) -> bool:
+    """Whether the upgrade that these headers ask for is to a WebSocket, and to nothing else."""
     return [value.strip().lower() for name, value in headers if name == b"upgrade"] == [b"websocket"]
 
 
@@ -134,8 +137,37 @@ def examine(method: bytes, target: bytes, headers: HeaderList, allowed_origins: 
     )
 
 
+def origin_form(target: bytes) -> bytes:
+    """The path and query of a request target that may name the server too (`http://game.example/ws`; RFC 9112, 3.2.2).
+
+    What is in neither form stays as it is, save `*`, which stands for the server as a whole and becomes its root.
+    """
+    if target == b"*":
+        return b"/"
+    scheme, found, rest = target.partition(b"://")
+    if not found or scheme.lower() not in (b"http", b"https", b"ws", b"wss"):
+        return target
+    for at, byte in enumerate(rest):
+        if byte in b"/?":
+            return rest[at:] if byte == _SLASH else b"/" + rest[at:]
+    return b"/"
+
+
+def without_upgrade(method: bytes, target: bytes, headers: HeaderList) -> bytes:
+    """The head of this request as it would be if no upgrade were asked for (RFC 9110, 7.8: a server may ignore it)."""
+    lines = [b"%b %b HTTP/1.1" % (method, target)]
+    for name, value in headers:
+        if name == b"upgrade":
+            continue
+        if name == b"connection":
+            kept = [word.strip() for word in value.split(b",") if word.strip().lower() != b"upgrade"]
+            value = b", ".join(kept)  # noqa: PLW2901 - the header without that word
+        lines.append(b"%b: %b" % (name, value))
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
 def _check_target(method: bytes, target: bytes) -> Refused | None:
-    if target.partition(b"?")[0] != PATH:
+    if origin_form(target).partition(b"?")[0] != PATH:
         return Refused(HTTPStatus.NOT_FOUND, "the WebSocket is at /ws")
     if method != b"GET":
         return Refused(HTTPStatus.METHOD_NOT_ALLOWED, "a WebSocket is asked for with GET", (("Allow", "GET"),))
@@ -149,6 +181,9 @@ def _check_handshake(headers: Headers) -> Refused | None:
     keys = headers.get(b"sec-websocket-key", _NONE)
     if len(keys) != 1 or not _is_key(keys[0]):
         return Refused(HTTPStatus.BAD_REQUEST, "Sec-WebSocket-Key must be 16 bytes in base64")
+    # What followed would be read as frames: there are no handshakes with a body (RFC 6455, 4.1).
+    if b"transfer-encoding" in headers or headers.get(b"content-length", _NO_BODY) != _NO_BODY:
+        return Refused(HTTPStatus.BAD_REQUEST, "a request for a WebSocket has no body")
     if len(headers.get(b"host", _NONE)) != 1:
         return Refused(HTTPStatus.BAD_REQUEST, "exactly one Host header is needed")
     return None

@@ -12,12 +12,14 @@ from jwt.algorithms import RSAAlgorithm
 from websockets.exceptions import InvalidStatus
 
 from tests.contract.gateway.conftest import Gateway, StartGateway
+from tests.support.eventually import eventually
 
 
 class Provider:
     """An identity provider's key set, over HTTP."""
 
     def __init__(self) -> None:
+        self.broken = False
         self.keys = {"first": rsa.generate_private_key(65537, 2048)}
         self.visits = 0
         self.port = 0
@@ -31,6 +33,10 @@ class Provider:
         """Answer one request."""
         self.visits += 1
         await reader.readuntil(b"\r\n\r\n")
+        if self.broken:
+            writer.write(b"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+            writer.close()
+            return
         keys = [{**RSAAlgorithm.to_jwk(key.public_key(), as_dict=True), "kid": kid} for kid, key in self.keys.items()]
         body = json.dumps({"keys": keys}).encode()
         writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
@@ -82,3 +88,22 @@ async def test_while_the_provider_has_never_been_reached_tokens_are_not_to_blame
     assert await status_of(gateway, provider.token(unique_player(), "first")) == 503
     # The shared secret stands beside it and goes on working.
     assert await status_of(gateway, gateway.token(unique_player())) == 101
+
+
+async def test_while_the_provider_fails_a_token_with_an_unknown_key_is_not_to_blame(
+    start_gateway: StartGateway, provider: Provider, unique_player: Callable[[], str]
+) -> None:
+    gateway = await start_gateway(STARWAKE_JWKS_URL=f"http://127.0.0.1:{provider.port}/keys")
+    assert await status_of(gateway, provider.token(unique_player(), "first")) == 101
+    provider.keys["second"] = rsa.generate_private_key(65537, 2048)
+    provider.broken = True
+    token = provider.token(unique_player(), "second")
+
+    async def refused_for_now() -> bool:  # once the time between two fetches for unknown keys is over
+        return await status_of(gateway, token) == 503
+
+    await eventually(refused_for_now, within_s=30)
+    assert await status_of(gateway, provider.token(unique_player(), "first")) == 101
+    socket = await gateway.open()
+    await socket.send({"id": "a1", "command": "auth", "args": {"token": token}})
+    assert await socket.closed() < 4500  # come back

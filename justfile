@@ -24,8 +24,8 @@ play *options:
 
 # Everything: checks, then all tests, with some minutes of chaos
 [group('test')]
-test: check _chromium
-    {{ pytest }} tests --ignore=tests/bench
+test: check _needs
+    {{ pytest }} tests --ignore=tests/bench --numprocesses "${STARWAKE_TEST_WORKERS:-3}" --dist loadfile
 
 # What is pure, in seconds
 [group('test')]
@@ -44,7 +44,7 @@ test-journey *options:
 
 # The page in headless Chromium
 [group('test')]
-test-browser *options: _chromium
+test-browser *options: _needs
     {{ pytest }} tests/browser "$@"
 
 # The page's modules under node
@@ -131,7 +131,7 @@ audit:
     {{ uv }} python -m deploy.supply_chain audit
     {{ uv }} python -m deploy.supply_chain unused
 
-# Say in clear words that the page's tests need a browser, before anything else takes minutes
+# Get what some tests need of the machine, where one may, and say what is missing, before anything else takes minutes
 [private]
-_chromium:
-    {{ uv }} python -m tests.support.chromium
+_needs:
+    {{ uv }} python -m tests.support.needs

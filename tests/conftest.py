@@ -4,7 +4,6 @@ STARWAKE_TEST_CONTAINERS says where the shared NATS server runs: `auto` (the def
 is there, else the wheel's program), `require` (in a container or the run fails; CI) or `never`.
 """
 
-import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -16,9 +15,9 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.eventually import eventually as poll
 from tests.support.nats import LocalNats, NatsAddress
-from tests.support.node import node_environment
 from tests.support.players import unique_player as new_player
 from tests.support.postgres import LocalPostgres
+from tests.support.run_report import note
 from tests.support.service_process import ServiceProcess
 from tests.support.shared_nats import shared_nats
 from tests.support.stack import Stack
@@ -26,11 +25,12 @@ from tests.support.stack import Stack
 if TYPE_CHECKING:
     from libs.bus.connection import Bus
 
+pytest_plugins = ("tests.support.run_report",)
+
 # How long an example takes depends on what else the machine does: that is nothing to fail for.
 settings.register_profile("starwake", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("starwake")
 
-_WHERE_NATS_RAN = pytest.StashKey[str]()
 _TIME_SCALE = "600"
 
 
@@ -49,7 +49,7 @@ def server_directory() -> Iterator[Path]:
 async def nats_server(request: pytest.FixtureRequest, server_directory: Path) -> AsyncIterator[NatsAddress]:
     """The run's NATS server, in a container where possible; shared, so tests use players of their own."""
     async with shared_nats(server_directory / "shared-nats") as (address, where):
-        request.config.stash[_WHERE_NATS_RAN] = where
+        note(request.config, where)
         yield address
 
 
@@ -150,16 +150,3 @@ def unique_player() -> Callable[[], str]:
 def eventually() -> Callable[..., Awaitable[object]]:
     """Waits for a condition, see tests/support/eventually.py."""
     return poll
-
-
-def pytest_configure() -> None:
-    """Have `node`, `npm` and `npx` be those of the development tools, in what tests start too."""
-    os.environ["PATH"] = node_environment()["PATH"]
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say where the NATS server of this run was."""
-    where = config.stash.get(_WHERE_NATS_RAN, None)
-    if where is not None:
-        terminalreporter.section("servers")
-        terminalreporter.line(where)

@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Browser, async_playwright, expect
 
 from tests.browser.cockpit import WAIT_MS, Cockpit
-from tests.support.chromium import chromium_program
+from tests.support.chromium import chromium_environment, chromium_program
 from tests.support.players import unique_player
 from tests.support.stack import Stack
 
@@ -19,6 +19,7 @@ async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(
             executable_path=chromium_program(),
+            env={**chromium_environment()},
             args=[
                 *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"),
                 # A page that a test makes up comes from no address, and would not be let near a server on this machine.

@@ -3,10 +3,13 @@
 import re
 from typing import cast
 
+import pytest
 from playwright.async_api import expect
 
 from tests.browser.cockpit import Cockpit
 from tests.browser.conftest import Cockpits
+
+pytestmark = pytest.mark.needs("browser")
 
 SMALL_TARGETS = """() => [...document.querySelectorAll("button, select, input, textarea")]
     .filter((element) => element.checkVisibility() && !element.closest(".sr-only"))

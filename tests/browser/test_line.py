@@ -2,11 +2,14 @@
 
 import re
 
+import pytest
 from playwright.async_api import Route, expect
 
 from tests.browser.conftest import Cockpits
 from tests.support.eventually import eventually
 from tests.support.stack import Stack
+
+pytestmark = pytest.mark.needs("browser")
 
 
 async def test_a_killed_gateway_costs_no_order_and_no_transmission(cockpits: Cockpits, stack: Stack) -> None:

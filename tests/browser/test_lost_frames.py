@@ -2,10 +2,13 @@
 
 import json
 
+import pytest
 from playwright.async_api import WebSocketRoute, expect
 
 from tests.browser.cockpit import Cockpit
 from tests.browser.conftest import Cockpits
+
+pytestmark = pytest.mark.needs("browser")
 
 
 class Wire:

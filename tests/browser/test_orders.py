@@ -2,9 +2,12 @@
 
 import re
 
+import pytest
 from playwright.async_api import expect
 
 from tests.browser.conftest import Cockpits
+
+pytestmark = pytest.mark.needs("browser")
 
 
 async def test_a_player_signs_in_builds_and_sees_it_complete(cockpits: Cockpits) -> None:

@@ -1,9 +1,12 @@
 """The README's browser snippet works as printed."""
 
+import pytest
 from playwright.async_api import Browser, Route
 
 from tests.journey.test_readme import printed
 from tests.support.stack import Stack
+
+pytestmark = pytest.mark.needs("browser")
 
 
 async def test_the_snippet_orders_and_hears_of_it(browser: Browser, stack: Stack) -> None:

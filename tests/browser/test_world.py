@@ -2,11 +2,14 @@
 
 import re
 
+import pytest
 from playwright.async_api import expect
 
 from tests.browser.conftest import Cockpits
 from tests.browser.world import announce_dragons, operator, order_everywhere
 from tests.support.stack import Stack
+
+pytestmark = pytest.mark.needs("browser")
 
 MANY = 200
 

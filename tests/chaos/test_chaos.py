@@ -17,6 +17,7 @@ import pytest
 
 from tests.chaos.campaign import Round, play_round
 from tests.chaos.world import Shape, World, universe
+from tests.support.run_report import note
 
 _ARTIFACTS = Path(__file__).resolve().parents[1] / ".artifacts"
 _UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -61,7 +62,7 @@ def directory() -> Iterator[Path]:
 
 @pytest.mark.timeout(FOR_S + 900)
 async def test_whatever_is_killed_whenever_what_is_promised_holds(
-    directory: Path, capsys: pytest.CaptureFixture[str]
+    directory: Path, request: pytest.FixtureRequest
 ) -> None:
     began = time.monotonic()
     rounds = 0
@@ -72,6 +73,5 @@ async def test_whatever_is_killed_whenever_what_is_promised_holds(
             last = time.monotonic() - began > FOR_S - 1.5 * _LAST_ROUND_S
             with logs_kept(world, directory, seed):
                 verdict = await play_round(world, Round(seed=seed), last=last)
-                with capsys.disabled():
-                    print(f"\nchaos {seed:#x}: {verdict.summary()}")  # noqa: T201 - a long run says how it goes
+                note(request.config, f"chaos {seed:#x}: {verdict.summary()}")
                 assert not verdict.violations, f"{verdict.text}\n\nSTARWAKE_TEST_CHAOS_SEED={seed:#x} plays it again"

@@ -22,7 +22,7 @@ from tests.deploy.support.pods import Pods, pods, stand_in_image
 from tests.deploy.support.render import Resource, containers_of, of_kind, overlay, workloads
 from tests.support.players import unique_player
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.needs("containers")]
 
 # It was measured at 280 MB, 128 of them the base: much more is a dependency that nobody looked at.
 LARGEST_BYTES = 320_000_000

@@ -33,6 +33,8 @@ from tests.deploy.support.render import (
     workloads,
 )
 
+pytestmark = pytest.mark.needs("kustomize")
+
 # The oldest version that its makers still care for, and the newest that there are schemas for.
 OLDEST, NEWEST = "1.32", "1.37"
 SECRET_PATH = re.compile(r"([sS]ecret\.name|CASecret|TLSSecret|s3Credentials\.\w+\.name)$")

@@ -96,6 +96,7 @@ def test_every_alert_has_a_test() -> None:
     assert [rule["alert"] for rule in rules()] == list(CASES)
 
 
+@pytest.mark.needs("promtool")
 @pytest.mark.parametrize("alert", CASES)
 def test_an_alert_fires_when_it_should_and_not_otherwise(alert: str, tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text(json.dumps(yaml.safe_load(ALERTS.read_text())["spec"]))

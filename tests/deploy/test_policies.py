@@ -18,6 +18,9 @@ from tests.deploy.support.render import (
     walk,
     workloads,
 )
+from tests.support.kustomize import kustomize_command
+
+pytestmark = pytest.mark.needs("kustomize")
 
 STARWAKE = ("gateway", "command", "scheduler")
 RELEASE = re.compile(r"^[a-z0-9.-]+(/[a-z0-9._-]+)+(:v?\d+\.\d+(\.\d+)?(-[a-z0-9.-]+)?|@sha256:[0-9a-f]{64})$")
@@ -101,7 +104,7 @@ DEPLOYMENT_POLICIES: dict[str, Check] = {
 def rows(policies: dict[str, Check], items: Callable[[list[Resource]], Iterator[tuple[str, Resource]]]) -> list[object]:
     return [
         pytest.param(check, item, id=f"{name}-{where}-{policy}")
-        for name in OVERLAYS
+        for name in (OVERLAYS if kustomize_command() else ())
         for where, item in items(overlay(name))
         for policy, check in policies.items()
     ]

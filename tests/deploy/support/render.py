@@ -3,7 +3,6 @@
 import functools
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import tempfile
@@ -14,6 +13,7 @@ from typing import Any
 import yaml
 
 from tests.deploy.support.nats import REPOSITORY
+from tests.support.kustomize import CACHE, kustomize_command
 from tests.support.node import node_environment, npm_install
 
 Resource = dict[str, Any]
@@ -21,27 +21,6 @@ Resource = dict[str, Any]
 DEPLOY = REPOSITORY / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
 OVERLAYS = ("local", "production")
-# The last version that Debian 12's own Go builds.
-KUSTOMIZE = "sigs.k8s.io/kustomize/kustomize/v5@v5.0.3"
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "starwake"
-
-
-@functools.cache
-def kustomize_command() -> tuple[str, ...]:
-    """How to render a kustomization here: kustomize, kubectl, or kustomize built by Go once and kept in the cache."""
-    for command in (("kustomize", "build"), ("kubectl", "kustomize")):
-        if shutil.which(command[0]):
-            return command
-    built = CACHE / "bin" / "kustomize"
-    if not built.exists():
-        go = shutil.which("go")
-        if go is None:
-            raise RuntimeError(
-                "none of kustomize, kubectl and go is installed; one is needed (apt-get install golang-go)"
-            )
-        environment = os.environ | {"GOBIN": str(built.parent)}
-        subprocess.run([go, "install", KUSTOMIZE], check=True, env=environment, timeout=600)
-    return (str(built), "build")
 
 
 def render(directory: Path) -> list[Resource]:
@@ -50,8 +29,10 @@ def render(directory: Path) -> list[Resource]:
     Raises:
         subprocess.CalledProcessError: it does not render; the reason is in `stderr`.
     """
-    command = [*kustomize_command(), str(directory)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    command = kustomize_command()
+    if command is None:
+        raise RuntimeError("none of kustomize, kubectl and go is installed; one is needed (apt-get install golang-go)")
+    done = subprocess.run([*command, str(directory)], check=True, capture_output=True, text=True, timeout=60)
     return [document for document in yaml.load_all(done.stdout, yaml.CSafeLoader) if document]
 
 

@@ -8,6 +8,8 @@ from libs.contracts import subjects
 from libs.contracts.ids import PlayerId, Revision, is_player_id, new_id
 from libs.contracts.subjects import AlarmKey
 
+_ID = "019a22b3-d98e-7596-a2f2-b959cfbb8f77"
+
 players = st.text(min_size=1).filter(is_player_id).map(PlayerId)
 
 
@@ -59,11 +61,11 @@ def test_an_alarm_subject_says_which_row_and_revision_it_wakes(kind: subjects.Al
     "subject",
     [
         "timer.set.build.x.r1",
-        f"timer.set.ship.{new_id()}.r1",
-        f"timer.set.build.{new_id()}.r0",
-        f"timer.set.build.{new_id()}.1",
-        f"timer.set.build.{new_id()}.r1.more",
-        f"timer.gone.build.{new_id()}.r1",
+        f"timer.set.ship.{_ID}.r1",
+        f"timer.set.build.{_ID}.r0",
+        f"timer.set.build.{_ID}.1",
+        f"timer.set.build.{_ID}.r1.more",
+        f"timer.gone.build.{_ID}.r1",
     ],
 )
 def test_what_is_not_an_alarm_subject_is_refused(subject: str) -> None:

@@ -13,19 +13,17 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support import run_report
 from tests.support.eventually import eventually as poll
 from tests.support.nats import LocalNats, NatsAddress
 from tests.support.players import unique_player as new_player
 from tests.support.postgres import LocalPostgres
-from tests.support.run_report import note
 from tests.support.service_process import ServiceProcess
 from tests.support.shared_nats import shared_nats
 from tests.support.stack import Stack
 
 if TYPE_CHECKING:
     from libs.bus.connection import Bus
-
-pytest_plugins = ("tests.support.run_report",)
 
 # How long an example takes depends on what else the machine does: that is nothing to fail for.
 settings.register_profile("starwake", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -49,7 +47,7 @@ def server_directory() -> Iterator[Path]:
 async def nats_server(request: pytest.FixtureRequest, server_directory: Path) -> AsyncIterator[NatsAddress]:
     """The run's NATS server, in a container where possible; shared, so tests use players of their own."""
     async with shared_nats(server_directory / "shared-nats") as (address, where):
-        note(request.config, where)
+        run_report.note(request.config, where)
         yield address
 
 
@@ -150,3 +148,8 @@ def unique_player() -> Callable[[], str]:
 def eventually() -> Callable[..., Awaitable[object]]:
     """Waits for a condition, see tests/support/eventually.py."""
     return poll
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What a run says about itself has hooks of its own."""
+    config.pluginmanager.register(run_report, "starwake-run-report")

@@ -6,6 +6,7 @@ set positional-arguments
 # What is needed beyond running: the groups of pyproject.toml are added, nothing is taken away.
 uv := "uv run --quiet --all-groups"
 pytest := uv + " pytest"
+just := quote(just_executable()) + " --justfile " + quote(justfile())
 
 # List the recipes
 [private]
@@ -25,37 +26,37 @@ play *options:
 # Everything: checks, then all tests, with some minutes of chaos
 [group('test')]
 test: check _needs
-    {{ pytest }} tests --ignore=tests/bench --numprocesses "${STARWAKE_TEST_WORKERS:-3}" --dist loadfile
+    {{ pytest }} tests --ignore=tests/bench --numprocesses "${STARWAKE_TEST_WORKERS:-3}" --dist loadfile --no-loadscope-reorder
 
 # What is pure, in seconds
 [group('test')]
 test-unit *options:
-    {{ pytest }} tests/unit "$@"
+    @{{ just }} _pytest tests/unit "$@"
 
 # Each service, the bus and the store alone, against a NATS container where an engine is there
 [group('test')]
 test-contract *options:
-    {{ pytest }} tests/contract "$@"
+    @{{ just }} _pytest tests/contract "$@"
 
 # Across all services, through a real socket
 [group('test')]
 test-journey *options:
-    {{ pytest }} tests/journey "$@"
+    @{{ just }} _pytest tests/journey "$@"
 
 # The page in headless Chromium
 [group('test')]
 test-browser *options: _needs
-    {{ pytest }} tests/browser "$@"
+    @{{ just }} _pytest tests/browser "$@"
 
 # The page's modules under node
 [group('test')]
 test-web *options:
-    {{ pytest }} tests/web "$@"
+    @{{ just }} _pytest tests/web "$@"
 
 # What deploy/ holds
 [group('test')]
 test-deploy *options:
-    {{ pytest }} tests/deploy "$@"
+    @{{ just }} _pytest tests/deploy "$@"
 
 # Kill everything at random for so long (`just chaos 30m`); STARWAKE_TEST_CHAOS_SEED plays a round again
 [group('test')]
@@ -130,6 +131,18 @@ licences:
 audit:
     {{ uv }} python -m deploy.supply_chain audit
     {{ uv }} python -m deploy.supply_chain unused
+
+# A folder's tests, or what of them the options name
+[private]
+_pytest folder *options:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    folder=$1
+    shift
+    for option in "$@"; do
+      if [ -e "${option%%::*}" ]; then folder=; fi
+    done
+    {{ pytest }} ${folder:+"$folder"} "$@"
 
 # Get what some tests need of the machine, where one may, and say what is missing, before anything else takes minutes
 [private]

@@ -84,7 +84,7 @@ class Bus:
         if connecting.cancelled():
             await self._client.close()
             why = self._troubles.last or "no answer"
-            raise BusUnavailable(f"no connection to {options!r} within {timeout_s:g} s: {why}")
+            raise BusUnavailable(f"no connection to NATS at {options.address} within {timeout_s:g} s: {why}")
         connecting.result()
         # Not earlier: nats-py forgets all subscriptions at each failed attempt of the first connection.
         self._inbox = Subscription(self._client, self._replies.prefix + "*", "", self._replies.deliver)

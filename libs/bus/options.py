@@ -74,8 +74,12 @@ class BusOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         # Not the generated one on purpose: it would print the password and the token.
-        servers = ",".join(server.rpartition("@")[2] for server in self.url.split(","))
-        return f"BusOptions(url={servers!r}, name={self.name!r})"
+        return f"BusOptions(url={self.address!r}, name={self.name!r})"
+
+    @property
+    def address(self) -> str:
+        """The servers without user and password, for messages."""
+        return ",".join(server.rpartition("@")[2] for server in self.url.split(","))
 
 
 class Secret(Protocol):

@@ -17,7 +17,7 @@ from libs.cli.durations import parse_duration
 from libs.cli.errors import EXIT_USAGE, CliError
 from libs.contracts import subjects
 from libs.contracts.commands import Announce, CancelEvent, Revoke
-from libs.contracts.ids import PlayerId, is_player_id
+from libs.contracts.ids import PlayerId, is_player_id, is_uuid
 from libs.contracts.times import from_rfc3339, to_rfc3339, truncate
 
 _ANSWER_SECONDS: Final = 10.0
@@ -94,6 +94,8 @@ async def cancel_announcement(event_id: str, data: Path) -> dict[str, Any]:
     Raises:
         CliError: nobody answers, or there is no such announcement.
     """
+    if not is_uuid(event_id):
+        raise CliError(f"{event_id!r} is no event id: `starwake announce` prints it (36 characters)", EXIT_USAGE)
     async with connected_bus(data) as bus:
         return await _ask(bus, "announce.cancel", msgspec.json.encode(CancelEvent(event_id)))
 
@@ -124,6 +126,18 @@ async def revoke(player: str, data: Path) -> datetime:
         except BusError as error:
             raise CliError(f"the revocation is not known to be stored, try again: {error}") from error
     return at
+
+
+def cautions(request: Announce, now: datetime) -> Sequence[str]:
+    """What an operator may not expect of this announcement, a line each."""
+    if request.at is None:
+        return []
+    left_s = (from_rfc3339(request.at) - now).total_seconds()
+    late = [ahead for ahead in request.warn_s if ahead > left_s]
+    if not late or left_s <= 0:
+        return []
+    which = ", ".join(f"{ahead} s" for ahead in late)
+    return [f"the time for the warning {which} ahead has passed: it is pushed at once, as one"]
 
 
 def described(answer: dict[str, Any]) -> Sequence[str]:

@@ -28,6 +28,14 @@ Data = Annotated[Path, typer.Option(envvar="STARWAKE_DATA", help="The stack's da
 AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
 
 
+def _show_version(asked: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if asked:
+        from importlib.metadata import version  # noqa: PLC0415
+
+        typer.echo(f"starwake {version('starwake')}")
+        raise typer.Exit
+
+
 def run() -> None:
     """The program `starwake`: runs one command and ends the process with its exit code."""
     code = 0
@@ -40,6 +48,16 @@ def run() -> None:
     except Exception as error:  # noqa: BLE001 - what is not expected is raised again
         code = _expected(error)
     sys.exit(code)
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """The asynchronous foundation of persistent-universe games."""
 
 
 @app.command(rich_help_panel="The stack")
@@ -150,6 +168,7 @@ def announce(  # noqa: PLR0913 - one an option
 
     from libs.cli import announce as work  # noqa: PLC0415
 
+    now = datetime.now(UTC)
     request = work.make_announcement(
         event,
         player=player,
@@ -159,8 +178,10 @@ def announce(  # noqa: PLR0913 - one an option
         then=then,
         payload=payload,
         command_id=command_id,
-        now=datetime.now(UTC),
+        now=now,
     )
+    for line in work.cautions(request, now):
+        typer.echo(f"note: {line}", err=True)
     answer = _await(work.announce(request, data))
     _print_json(answer) if as_json else typer.echo("\n".join(work.described(answer)))
 
@@ -287,10 +308,10 @@ def provision(
 
 
 def _quiet_logs() -> None:
-    """What libraries log goes to stderr, warnings and worse: stdout is the command's."""
+    """What libraries log goes to stderr, errors alone: a command says itself what it found."""
     from libs.runtime.logs import configure_logs  # noqa: PLC0415
 
-    configure_logs("cli", "warning")
+    configure_logs("cli", "error", "console")
 
 
 def _duration(text: str) -> float:

@@ -3,12 +3,14 @@
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import httpx
 
 from libs.cli.embedded.state import read_state
 from libs.cli.errors import EXIT_NOT_RUNNING, CliError
 from libs.cli.token import make_token
+from libs.client.wire import is_loopback
 
 _TOKEN_SECONDS: Final = 3600.0
 _ANSWER_SECONDS: Final = 10.0
@@ -43,12 +45,16 @@ def token_provider(
     async def fetched() -> str:
         page = address.replace("ws://", "http://", 1).replace("wss://", "https://", 1).removesuffix("/ws").rstrip("/")
         try:
-            async with httpx.AsyncClient(timeout=_ANSWER_SECONDS) as http:
+            # HTTP_PROXY and the like are for other machines.
+            by_proxy = not is_loopback(urlsplit(page).hostname or "")
+            async with httpx.AsyncClient(timeout=_ANSWER_SECONDS, trust_env=by_proxy) as http:
                 answer = await http.post(f"{page}/dev/token", json={"player": player, "ttl_s": _TOKEN_SECONDS})
                 answer.raise_for_status()
                 return str(answer.json()["token"])
-        except (httpx.HTTPError, httpx.InvalidURL, KeyError, ValueError) as error:
-            raise CliError(f"{page} gives no token ({error}): use --token") from error
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise CliError(f"nothing answers at {page} ({error or type(error).__name__}): check --url") from error
+        except (httpx.HTTPError, KeyError, ValueError) as error:
+            raise CliError(f"{page} gives no token ({error}): it has no development sign-in, use --token") from error
 
     if token is not None:
         return given

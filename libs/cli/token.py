@@ -38,4 +38,8 @@ def _signer(data: Path) -> tuple[str, str | None, str | None]:
     secret = os.environ.get("STARWAKE_JWT_SECRET")
     if secret:
         return secret, os.environ.get("STARWAKE_JWT_ISSUER"), os.environ.get("STARWAKE_JWT_AUDIENCE")
-    raise CliError(f"no stack runs on {data} and STARWAKE_JWT_SECRET is not set", EXIT_NOT_RUNNING)
+    raise CliError(
+        f"no stack runs on {data} whose secret could sign it: start one with `starwake up`, name its directory with "
+        "--data, or set STARWAKE_JWT_SECRET",
+        EXIT_NOT_RUNNING,
+    )

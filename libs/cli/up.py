@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
+from rich.markup import escape
 
 from libs.cli.embedded.data_directory import end_leftovers, locked, secrets_of, temporary
 from libs.cli.embedded.errors import EmbeddedError, PartFailedError
-from libs.cli.embedded.keeper import Died, Event, Keeper, Started
-from libs.cli.embedded.plan import Plan, UpOptions, make_plan
+from libs.cli.embedded.keeper import Died, Event, Keeper, NotServing, Started
+from libs.cli.embedded.plan import Plan, UpOptions, is_open_to_others, make_plan
 from libs.cli.embedded.ports import is_free
 from libs.cli.embedded.probes import probe
 from libs.cli.embedded.process import die_with_my_parent, start, tail
@@ -25,6 +26,8 @@ from libs.cli.errors import EXIT_FAILED, EXIT_USAGE, CliError
 _MIGRATE_SECONDS: Final = 120.0
 _OTHERS_SECONDS: Final = 30.0
 _SAME_REQUEST_SECONDS: Final = 1.0
+_TRUE: Final = frozenset({"1", "true", "t", "yes", "y", "on"})
+"""What a setting that is a yes or no takes for yes (pydantic)."""
 _HIGHEST_PORT: Final = 65535
 _TICK: Final = "✓"
 
@@ -51,6 +54,7 @@ class Up:
     """One run of the stack."""
 
     def __init__(self, options: UpOptions, data: Path, console: Console) -> None:
+        self._options = options
         self._data = data
         self._console = console
         self._secrets = secrets_of(data, os.environ.get("STARWAKE_JWT_SECRET"))
@@ -100,6 +104,12 @@ class Up:
                 *(self._keepers[part.name].start() for part in plan.services),
             )
         self._console.print(f"[bold]Starwake is up:[/bold] {plan.url}/")
+        if is_open_to_others(self._options.host) and plan.environment["STARWAKE_DEV_SIGN_IN"].lower() in _TRUE:
+            self._console.print(
+                f"[yellow]whoever reaches {self._options.host} can sign in as any player: the development sign-in is "
+                "on (STARWAKE_DEV_SIGN_IN=false switches it off)[/yellow]",
+                soft_wrap=True,
+            )
         self._console.print(f"[dim]data, logs and state are in {self._data}; Ctrl-C ends it[/dim]", soft_wrap=True)
 
     async def _start_servers(self, plan: Plan) -> None:
@@ -161,6 +171,12 @@ class Up:
         elif isinstance(event, Died):
             pause = f" in {event.again_in_s:.1f} s" if event.again_in_s else ""
             self._console.print(f"[yellow]{event.name} ended ({event.exit_code}); it is started again{pause}[/yellow]")
+            if event.why:
+                self._console.print(f"  {event.why}", style="dim", markup=False, soft_wrap=True)
+        elif isinstance(event, NotServing):
+            self._console.print(
+                f"[red]{event.name} runs again, but does not serve:[/red] {escape(event.why)}", soft_wrap=True
+            )
         else:
             self._console.print(f"[red]{event.name} cannot be started: {event.reason}[/red]")
 

@@ -32,6 +32,7 @@ logger = logging.getLogger("starwake.client")
 
 TokenProvider = Callable[[], Awaitable[str]]
 
+_SAID_BYTES = 300
 TOKEN_S = 15.0
 """How long a token provider may take."""
 
@@ -165,12 +166,13 @@ class Line:
 
     def _turned_away(self, error: InvalidStatus) -> None:
         status = error.response.status_code
+        said = _said(error)
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            self._end(NotAuthenticated(f"the server refuses the token (HTTP {status})"))
+            self._end(NotAuthenticated(f"the server refuses the token (HTTP {status}{said})"))
         elif status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in BUSY_STATUSES:
-            self._failed_to_open(error, None)
+            self._failed_to_open(CannotConnect(f"HTTP {status}{said}"), None)
         else:
-            self._end(CannotConnect(f"there is no Starwake at {self._url} (HTTP {status})"))
+            self._end(CannotConnect(f"there is no Starwake at {self._url} (HTTP {status}{said})"))
 
     # -- effects ---------------------------------------------------------------------------------------------------
 
@@ -324,3 +326,10 @@ class Line:
     def now(self) -> datetime:
         """The server's time."""
         return self.protocol.clock.now(self._loop.time())
+
+
+def _said(refusal: InvalidStatus) -> str:
+    """The first line of what came with the status, for a message; empty where nothing readable did."""
+    body = (refusal.response.body or b"")[:_SAID_BYTES].decode(errors="replace").strip()
+    line = body.partition("\n")[0].strip()
+    return f": {line}" if line and line.isprintable() and not line.startswith("<") else ""

@@ -6,6 +6,8 @@ import ssl as tls
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -42,9 +44,19 @@ async def open_wire(url: str, headers: Mapping[str, str], ssl: tls.SSLContext | 
         open_timeout=OPEN_S,
         close_timeout=CLOSE_S,
         max_size=MAX_BYTES,
+        # HTTP_PROXY and the like are for other machines.
+        proxy=None if is_loopback(urlsplit(url).hostname or "") else True,
     )
     # For `wss` the library makes a context itself, unless it is handed even None.
     return Wire(await (opening() if ssl is None else opening(ssl=ssl)))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether this is a name or address of this very machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 class Wire:

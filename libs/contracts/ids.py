@@ -1,5 +1,6 @@
 """Identifiers, each a type of its own so that one cannot be passed for another."""
 
+import re
 import secrets
 from typing import NewType
 
@@ -23,6 +24,7 @@ Revision = NewType("Revision", int)
 Seq = NewType("Seq", int)
 """A position in the NOTIFICATIONS stream; 0 where there is none yet."""
 
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 MAX_PLAYER_BYTES = 255
 MAX_COMMAND_ID_CHARACTERS = 64
 
@@ -45,6 +47,11 @@ def push_place(message_id: str) -> tuple[str, int] | None:
     source, _, rest = message_id.partition("~")[0].partition(".")
     revision = rest.partition(".")[0]
     return (source, int(revision)) if revision.isdecimal() and revision.isascii() else None
+
+
+def is_uuid(text: str) -> bool:
+    """Whether `text` is a UUID in its canonical form: 32 lower-case hexadecimal digits in five groups."""
+    return _UUID.fullmatch(text) is not None
 
 
 def is_player_id(text: str) -> bool:

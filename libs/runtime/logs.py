@@ -43,7 +43,10 @@ def configure_logs(
         structlog.processors.StackInfoRenderer(),
     ]
     if readable:
-        last: list[Processor] = [hide_secrets, structlog.dev.ConsoleRenderer(timestamp_key="at")]
+        last: list[Processor] = [
+            hide_secrets,
+            structlog.dev.ConsoleRenderer(timestamp_key="at", colors=sys.stderr.isatty()),
+        ]
     else:
         last = [
             structlog.processors.format_exc_info,

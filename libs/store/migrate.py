@@ -79,10 +79,14 @@ def differences(url: str) -> list[str]:
 
 
 def write_revision(url: str, message: str) -> None:
-    """Write a new revision into `migrations/versions/`: the difference between the schema at `url` and the model."""
+    """Write a new revision into `migrations/versions/`: the difference between the schema at `url` and the model.
+
+    Its number is the one after the newest.
+    """
+    number = f"{int(head()) + 1:04d}"
 
     def write(connection: Connection) -> None:
-        command.revision(_config(connection), message=message, autogenerate=True)
+        command.revision(_config(connection), message=message, autogenerate=True, rev_id=number)
 
     _with_connection(url, write)
 
@@ -163,11 +167,14 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not options.url:
         parser.error("--url or STARWAKE_DATABASE_URL is needed")
+    found = differences(options.url) if options.revision or options.check else []
     if options.revision:
+        if not found:
+            sys.stderr.write("nothing to migrate: the tables in code are those that the migrations end in\n")
+            return 1
         write_revision(options.url, options.revision)
         return 0
     if options.check:
-        found = differences(options.url)
         for difference in found:
             sys.stderr.write(f"{difference}\n")
         return 1 if found else 0

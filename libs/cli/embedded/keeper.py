@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from libs.cli.embedded.errors import EmbeddedError, PartFailedError
@@ -43,11 +44,20 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Died:
-    """The part ended without being asked to; it is started again after a pause."""
+    """The part ended without being asked to; it is started again after a pause. `why` is what its log says last."""
 
     name: str
     exit_code: int
     again_in_s: float
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NotServing:
+    """The part was started again and runs, but did not serve within the time that its start may take."""
+
+    name: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +69,7 @@ class StartFailed:
     again_in_s: float
 
 
-Event = Started | Died | StartFailed
+Event = Started | Died | NotServing | StartFailed
 
 
 def pause_before_restart(quick_deaths: int) -> float:
@@ -141,16 +151,18 @@ class Keeper:
             if self._stopping.is_set():
                 return
             well = time.monotonic() - started > _WELL_AFTER_SECONDS
-            again = await self._start_again(0 if well else quick_deaths, code)
+            again = await self._start_again(0 if well else quick_deaths, code, child.launch.log)
             quick_deaths = 1 if well else quick_deaths + 1
             if again is None:
                 return
             child = again
 
-    async def _start_again(self, quick_deaths: int, code: int) -> Child | None:
+    async def _start_again(self, quick_deaths: int, code: int, log: Path) -> Child | None:
         """Pause, then start; None when the stack is stopping."""
         pause = pause_before_restart(quick_deaths)
-        self._tell(Died(self.part.name, code, pause))
+        # Killed by a signal it had no time to say anything: the last lines are about something else.
+        why = last_words(log) if code > 0 else ""
+        self._tell(Died(self.part.name, code, pause, why))
         while not await self._stopping_within(pause):
             self._restarts += 1
             try:
@@ -177,6 +189,8 @@ class Keeper:
         began = time.monotonic()
         if await self._until_it_serves(child):
             self._tell(Started(self.part.name, self.part.url, child.pid, time.monotonic() - began, self._restarts))
+        elif child.exit_code is None and not self._stopping.is_set():
+            self._tell(NotServing(self.part.name, last_words(child.launch.log)))
 
     async def _until_it_serves(self, child: Child) -> bool:
         deadline = time.monotonic() + self.part.start_within_s

@@ -80,14 +80,14 @@ class NatsServer:
 
     def _config(self, store: Path) -> str:
         sync = "always" if self.sync_always else "2m"
-        # Strings are written as JSON: the configuration language reads that form, escapes included.
+        # Strings are written as JSON: the configuration language reads its escapes, save \\u, so letters stay letters.
         return "\n".join(
             (
                 "# Written by `starwake up` at every start.",
                 'server_name: "starwake-embedded"',
                 f'listen: "{LOOPBACK}:{self.port}"',
                 f'http: "{LOOPBACK}:{self.monitor_port}"',
-                f"jetstream {{ store_dir: {json.dumps(str(store))}, sync_interval: {sync} }}",
+                f"jetstream {{ store_dir: {json.dumps(str(store), ensure_ascii=False)}, sync_interval: {sync} }}",
                 f"authorization {{ user: {json.dumps(USER)}, password: {json.dumps(self.password)} }}",
                 'lame_duck_duration: "30s"',
                 "",

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
@@ -130,6 +131,7 @@ def make_plan(options: UpOptions, data: Path, secrets: Secrets) -> Plan:
             port=port,
             health_port=health_ports.pop(),
             stop_within_s=drain + _GATEWAY_STOP_SECONDS,
+            host=options.host,
         )
         for name, port in gateways
     ]
@@ -174,7 +176,23 @@ def server_part(name: str, server: NatsServer | PostgresServer) -> Part:
     )
 
 
-def service_part(name: str, launch: Launch, *, port: int | None, health_port: int, stop_within_s: float) -> Part:
+def reachable(host: str) -> str:
+    """The address at which this machine reaches a server that listens on `host`, as it is written in a URL."""
+    address = {"0.0.0.0": LOOPBACK, "": LOOPBACK, "::": "::1"}.get(host, host)
+    return f"[{address}]" if ":" in address else address
+
+
+def is_open_to_others(host: str) -> bool:
+    """Whether other machines may reach a server that listens on `host`."""
+    try:
+        return not ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost"
+
+
+def service_part(  # noqa: PLR0913 - one a property of the process
+    name: str, launch: Launch, *, port: int | None, health_port: int, stop_within_s: float, host: str = LOOPBACK
+) -> Part:
     """One process of a service as a part; `port` is the players' one, where it has one."""
     health_url = f"http://{LOOPBACK}:{health_port}"
     own = {"STARWAKE_HEALTH_PORT": str(health_port)}
@@ -183,7 +201,7 @@ def service_part(name: str, launch: Launch, *, port: int | None, health_port: in
     launch = replace(launch, name=name, log=launch.log.with_name(f"{name}.log"), env={**launch.env, **own})
     return Part(
         name=name,
-        url=health_url if port is None else f"http://{LOOPBACK}:{port}",
+        url=health_url if port is None else f"http://{reachable(host)}:{port}",
         probe=f"{health_url}/readyz",
         prepare=_always(launch),
         start_within_s=_SERVICE_START_SECONDS,

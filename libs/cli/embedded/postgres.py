@@ -71,8 +71,12 @@ class PostgresServer:
         return f"postgresql://{LOOPBACK}:{self.port}/{DATABASE}"
 
     def database_url(self, database: str) -> str:
-        """Address of another database of this server."""
-        return f"postgresql://{USER}:{quote(self.password, safe='')}@{LOOPBACK}:{self.port}/{database}"
+        """Address of another database of this server.
+
+        What it says of TLS and hosts is said so that the caller's PGSSLMODE and PGTARGETSESSIONATTRS do not apply.
+        """
+        server = f"{USER}:{quote(self.password, safe='')}@{LOOPBACK}:{self.port}"
+        return f"postgresql://{server}/{database}?sslmode=disable&target_session_attrs=any"
 
     async def prepare(self) -> Launch:
         """Create the database cluster unless it is there, and say how to start the server.

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -173,3 +174,50 @@ def test_the_command_line_says_what_is_wrong_in_one_line(tmp_path: Path) -> None
     assert tried.stdout == ""
     assert tried.stderr.startswith(f"starwake: no stack runs on {tmp_path}")
     assert tried.stderr.count("\n") == 1
+
+
+def command_line(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "libs.cli.main", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={"PATH": os.environ["PATH"]},
+    )
+
+
+def test_it_says_its_version() -> None:
+    said = command_line("--version")
+    assert said.stdout == f"starwake {version('starwake')}\n"
+    assert said.returncode == 0
+
+
+def test_without_a_stack_a_token_names_every_way_out(tmp_path: Path) -> None:
+    tried = command_line("token", "ada", "--data", str(tmp_path))
+    assert tried.returncode == 3
+    for way in ("starwake up", "--data", "STARWAKE_JWT_SECRET"):
+        assert way in tried.stderr
+
+
+def test_play_at_a_dead_address_says_to_check_the_address(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    tried = command_line("play", "--url", f"http://127.0.0.1:{port}", "--data", str(tmp_path))
+    assert tried.returncode == 1
+    assert "check --url" in tried.stderr
+    assert "--token" not in tried.stderr
+
+
+def test_a_nats_that_is_not_there_is_named_by_its_address_alone(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    tried = subprocess.run(
+        [sys.executable, "-m", "libs.cli.main", "revoke", "ada", "--data", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={"PATH": os.environ["PATH"], "STARWAKE_NATS_URL": f"nats://us:secret@127.0.0.1:{port}"},
+    )
+    assert f"127.0.0.1:{port}" in tried.stderr
+    assert "secret" not in tried.stderr
+    assert "BusOptions" not in tried.stderr

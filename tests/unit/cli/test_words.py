@@ -1,10 +1,11 @@
 """What people type: spans of time, moments, announcements; what they are told back."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from libs.cli.announce import make_announcement, moment_of
+from libs.cli.announce import cancel_announcement, cautions, make_announcement, moment_of
 from libs.cli.doctor import nats_version_finding, skew_finding
 from libs.cli.durations import parse_duration
 from libs.cli.errors import CliError
@@ -95,3 +96,17 @@ def test_the_status_table_never_cuts_an_address() -> None:
     lines = as_lines([PartStatus("postgres", None, url, healthy=False, since="", restarts=0)])
     assert url in lines[1]
     assert "NOT HEALTHY" in lines[1]
+
+
+def test_a_warning_whose_time_has_passed_is_no_surprise() -> None:
+    assert cautions(announcement(at="in 10s", warn="1h,5s"), NOW) == [
+        "the time for the warning 3600 s ahead has passed: it is pushed at once, as one"
+    ]
+    assert not cautions(announcement(at="in 2h", warn="1h"), NOW)
+    assert not cautions(announcement(), NOW)
+
+
+async def test_what_is_no_event_id_is_said_in_words(tmp_path: Path) -> None:
+    with pytest.raises(CliError, match=r"'123' is no event id: `starwake announce` prints it") as caught:
+        await cancel_announcement("123", tmp_path)
+    assert caught.value.exit_code == 2

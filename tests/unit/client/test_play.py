@@ -208,7 +208,7 @@ async def test_no_session_is_one_line_on_stderr(
         return token
 
     assert await play_module.play(universe.url, bad_token, "ada") == 1
-    assert capsys.readouterr().err == "ada cannot play: the server refuses the token (HTTP 401)\n"
+    assert capsys.readouterr().err == "ada cannot play: the server refuses the token (HTTP 401: no)\n"
 
 
 async def test_a_session_that_the_server_ends_ends_play(

@@ -17,7 +17,7 @@ SERVICES: Final[tuple[ServiceName, ...]] = ("gateway", "command", "scheduler")
 _OWN_NAMES: Final = frozenset(
     {
         *("STARWAKE_DATA", "STARWAKE_URL", "STARWAKE_TOKEN"),
-        *("STARWAKE_TEST_CONTAINERS", "STARWAKE_TEST_CHROMIUM"),
+        *("STARWAKE_TEST_CONTAINERS", "STARWAKE_TEST_CHROMIUM", "STARWAKE_TEST_NEEDS", "STARWAKE_TEST_WORKERS"),
         *("STARWAKE_TEST_CHAOS_FOR", "STARWAKE_TEST_CHAOS_SEED"),
     }
 )

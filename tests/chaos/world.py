@@ -21,7 +21,7 @@ import jwt
 import psutil
 
 from libs.bus.options import BusOptions
-from libs.cli.embedded.keeper import Died, Event, Keeper, Part, StartFailed
+from libs.cli.embedded.keeper import Died, Event, Keeper, NotServing, Part, StartFailed
 from libs.cli.embedded.nats import NatsServer
 from libs.cli.embedded.plan import server_part, service_part
 from libs.cli.embedded.ports import LOOPBACK, free_ports
@@ -255,6 +255,8 @@ class World:
             self.happens(f"{event.name} ended ({event.exit_code})")
         elif isinstance(event, StartFailed):
             self.happens(f"{event.name} did not start: {event.reason}")
+        elif isinstance(event, NotServing):
+            self.happens(f"{event.name} runs, and does not serve: {event.why}")
         else:
             self.happens(f"{event.name} serves, pid {event.pid}")
 

@@ -58,6 +58,21 @@ class BuildList(msgspec.Struct, frozen=True):
     after: Uuid | None = None
 
 
+class EventList(msgspec.Struct, frozen=True):
+    """`event.list`: soonest first; `after` is the `next` of the page before."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 100
+    after: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+
+
+class FeedList(msgspec.Struct, frozen=True):
+    """`feed.list`: the newest pushes of a feed, or those before a sequence (`before`: the `next` of another page)."""
+
+    feed: Literal["player", "all"] = "player"
+    limit: Annotated[int, msgspec.Meta(ge=1, le=256)] = 256
+    before: Annotated[int, msgspec.Meta(ge=1, le=(1 << 63) - 1)] | None = None
+
+
 class Auth(msgspec.Struct, frozen=True):
     """`auth` and `auth.refresh`; `resume` is a `frames.Position` or null, and only `auth` takes it.
 

@@ -1,7 +1,7 @@
 """One push of an announcement as the table holds it: a warning, or the event itself."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -61,3 +61,25 @@ def parse_event_alarm(key: AlarmKey, body: bytes) -> EventRecord:
         revision=Revision(key.revision),
         trace=alarm.trace,
     )
+
+
+class Upcoming(NamedTuple):
+    """An announced push that is not told yet, as players may read it; `player` None is everybody."""
+
+    id: str
+    player: PlayerId | None
+    event: str
+    data: msgspec.Raw
+    due_at: datetime
+    announced_at: datetime
+
+    def view(self) -> dict[str, object]:
+        """The object of `event.list`."""
+        return {
+            "id": self.id,
+            "feed": "all" if self.player is None else "player",
+            "event": self.event,
+            "due_at": to_rfc3339(self.due_at),
+            "data": self.data,
+            "announced_at": to_rfc3339(self.announced_at),
+        }

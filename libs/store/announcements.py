@@ -1,21 +1,26 @@
 """World events: announced, remembered, cancelled. The scheduler tells them."""
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import NamedTuple
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
 
 import msgspec
 
 from libs.contracts.ids import PlayerId, Revision
 from libs.contracts.subjects import AlarmKey
-from libs.contracts.world_events import EventRecord
-from libs.store.database import Connection
+from libs.contracts.world_events import EventRecord, Upcoming
+from libs.store.database import Connection, Database
 from libs.store.orders import Remembered, player_lock
 from libs.store.sql import load
 
 _SQL = load("announcements")
 _LOCKS = load("orders")
 _encoder = msgspec.json.Encoder()
+
+MAX_LISTED_BYTES: Final = 262_144
+"""Of one page's data: a reply has to fit into a message of NATS, 1 MiB by default."""
+_EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_ID: Final = "00000000-0000-0000-0000-000000000000"
 
 
 class Cancelled(NamedTuple):
@@ -62,3 +67,32 @@ async def cancel_events(connection: Connection, event_id: str) -> Cancelled | No
         return None
     outdated = [AlarmKey("event", row[0], Revision(row[1] - 1)) for row in rows]
     return Cancelled(outdated, [row[0] for row in known if row[1] == "told"])
+
+
+async def list_upcoming(
+    database: Database, player: PlayerId, *, limit: int, after: tuple[datetime, str] | None
+) -> tuple[list[Upcoming], bool]:
+    """A page of what is announced to a player or to all and not told yet, soonest first, and whether more follows.
+
+    Args:
+        database: where.
+        player: for whom.
+        limit: how many at most; fewer where they would be more than `MAX_LISTED_BYTES`.
+        after: `due_at` and id of the last one of the page before.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    due_at, event_id = after or (_EVER, _FIRST_ID)
+    async with database.connection() as connection:
+        rows = await connection.fetch(_SQL.list_upcoming, player, due_at, event_id, limit + 1)
+    page: list[Upcoming] = []
+    size = 0
+    for row in rows[:limit]:
+        data = row["data"].encode()
+        size += len(data)
+        if page and size > MAX_LISTED_BYTES:
+            break
+        whose = None if row["player"] is None else PlayerId(row["player"])
+        page.append(Upcoming(row["id"], whose, row["event"], msgspec.Raw(data), row["due_at"], row["announced_at"]))
+    return page, len(rows) > len(page)

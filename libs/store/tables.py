@@ -193,6 +193,7 @@ class WorldEventTable(_Table, table=True):
         CheckConstraint("(state = 'told') = (told_at IS NOT NULL)", name="told"),
         Index("world_event_due", "due_at", "id", postgresql_where=text("state = 'scheduled'")),
         Index("world_event_series", "series"),
+        Index("world_event_upcoming", "player", "due_at", "id", postgresql_where=text("state = 'scheduled'")),
     )
 
     id: UUID = Field(sa_column=Column(Uuid(as_uuid=True), primary_key=True))

@@ -58,11 +58,14 @@ def commands(declared: Iterable[Order]) -> dict[str, Order]:
     """
     every = dict(BUILT_IN)
     for each in declared:
-        if each.command in every or each.command in READS:
+        if each.command in every or each.command in READS or each.command == GATEWAYS:
             raise ValueError(f"there are two commands called {each.command}")
         every[each.command] = each
     return every
 
 
-READS: Final = ("build.list", "build.queued", "catalogue.list", "commands")
+READS: Final = ("build.list", "build.queued", "event.list", "catalogue.list", "commands")
 """Commands that change nothing; they do not go through the writing path (`reads.py`)."""
+
+GATEWAYS: Final = "feed.list"
+"""Answered by the gateways, which would never forward a game's order of that name."""

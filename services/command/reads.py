@@ -1,14 +1,18 @@
 """Commands that change nothing: they read what is committed, and never wait behind orders."""
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 import msgspec
 
 from libs.bus.service import Request as Call
-from libs.contracts.commands import BuildList
+from libs.contracts.commands import BuildList, EventList
 from libs.contracts.frames import result_body
-from libs.contracts.reasons import Refusal
+from libs.contracts.reasons import ErrorCode, Refusal
+from libs.contracts.times import from_rfc3339, to_rfc3339
+from libs.store.announcements import list_upcoming
 from libs.store.builds import list_builds, list_queued
 from libs.store.database import Database
 from services.command import metrics
@@ -18,6 +22,7 @@ from services.command.requests import decode_args, read_frame
 from services.command.tasks import CallTasks
 
 _list_decoder: Final = msgspec.json.Decoder(BuildList)
+_events_decoder: Final = msgspec.json.Decoder(EventList)
 
 
 class Reads:
@@ -29,6 +34,7 @@ class Reads:
         self.handlers: dict[str, Callable[[Call], None]] = {
             "build.list": tasks.handler("build.list", self.build_list),
             "build.queued": tasks.handler("build.queued", self.build_queued),
+            "event.list": tasks.handler("event.list", self.event_list),
             "catalogue.list": tasks.instant("catalogue.list", self.catalogue_list),
             "commands": tasks.instant("commands", self.commands),
         }
@@ -49,6 +55,14 @@ class Reads:
         queued = await list_queued(self._database, player)
         return result_body({"queued": [order.view() for order in queued]})
 
+    async def event_list(self, call: Call) -> bytes:
+        """A page of what is announced to the player, or to all, and still to come."""
+        player, _, frame = read_frame(call.subject, call.payload)
+        args: EventList = decode_args(_events_decoder, frame)
+        events, more = await list_upcoming(self._database, player, limit=args.limit, after=_position(args.after))
+        following = f"{to_rfc3339(events[-1].due_at)}_{events[-1].id}" if more else None
+        return result_body({"events": [event.view() for event in events], "next": following})
+
     def catalogue_list(self, call: Call) -> None:
         """What can be built; it does not change while the service runs, so it was encoded once."""
         try:
@@ -65,3 +79,14 @@ class Reads:
         """The names of all commands: gateways ask for it to tell unknown ones from an absent service."""
         metrics.ORDERS.labels(command="commands", outcome=ACCEPTED).inc()
         call.respond(self._commands_body)
+
+
+def _position(after: str | None) -> tuple[datetime, str] | None:
+    """`due_at` and id in the `next` of a page."""
+    if after is None:
+        return None
+    due_at, _, event_id = after.partition("_")
+    try:
+        return from_rfc3339(due_at), str(UUID(event_id))
+    except (ValueError, OverflowError) as error:
+        raise Refusal(ErrorCode.BAD_REQUEST, "after: not the next of a page") from error

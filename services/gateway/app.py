@@ -17,6 +17,7 @@ from libs.runtime.service import EXIT_BAD_SETTINGS, Runtime, run_service
 from libs.runtime.settings import load_settings
 from services.gateway import metrics
 from services.gateway.auth import Authenticator
+from services.gateway.feed_list import FeedLists
 from services.gateway.forwarding import Forwarder
 from services.gateway.hub import Hub
 from services.gateway.keys import KeySource, SharedSecret, key_set_from_file, key_set_from_url
@@ -67,6 +68,7 @@ async def serve(runtime: Runtime, settings: GatewaySettings) -> None:
         authenticator=authenticator,
         hub=hub,
         forwarder=Forwarder(bus, tasks, timeout_s=settings.command_timeout_s, tracing=runtime.tracing),
+        feed_lists=FeedLists(bus, tasks, hub.recent_to_all),
         wheel=wheel,
         tasks=tasks,
     )

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -21,6 +21,7 @@ from libs.runtime.tracing import OFF, Tracing
 from services.gateway import metrics
 from services.gateway.crowd import Crowd, Present
 from services.gateway.effects import Resume
+from services.gateway.feed import Push
 from services.gateway.feeds import Feed, Joiner, Replay, make_source
 from services.gateway.questions import Questions
 from services.gateway.stream_watch import Found, StreamWatch
@@ -242,6 +243,10 @@ class Hub:
         self._ended.discard(session)
         if not self._sessions:
             self._emptied.set()
+
+    def recent_to_all(self) -> Sequence[Push]:
+        """The last pushes to everybody, oldest first."""
+        return self._everybody.recent or ()
 
     def position(self, player: PlayerId | None) -> int:
         """How far the feed of `player` (None: everybody's) has been handed out."""

@@ -47,6 +47,8 @@ _EXPIRY: Final = _object({"token_expires_at": _TIME})
 _BUILD: Final = _object({"build": _ref("Build")})
 _KIND: Final = _object({"kind": {"type": "string"}, "title": {"type": "string"}, "duration_s": {"type": "number"}})
 
+_ANY_PUSH: Final[Json] = {"anyOf": [_ref("PushToAll"), _ref("Push")]}
+
 COMMANDS: Final = (
     CommandEntry("build.start", "Begin to build a catalogue kind on a site.", commands.BuildStart, _BUILD),
     CommandEntry("build.cancel", "Cancel one of one's own builds while it is building.", commands.BuildCancel, _BUILD),
@@ -61,6 +63,18 @@ COMMANDS: Final = (
         "One's own builds, newest first, paged.",
         commands.BuildList,
         _object({"builds": {"type": "array", "items": _ref("Build")}, "next": {"type": ["string", "null"]}}),
+    ),
+    CommandEntry(
+        "event.list",
+        "What is announced to oneself or to all and still to come, soonest first, paged.",
+        commands.EventList,
+        _object({"events": {"type": "array", "items": _ref("Upcoming")}, "next": {"type": ["string", "null"]}}),
+    ),
+    CommandEntry(
+        "feed.list",
+        "The pushes that a feed still keeps: the newest, or those before a sequence; oldest first, paged.",
+        commands.FeedList,
+        _object({"pushes": {"type": "array", "items": _ANY_PUSH}, "next": {"type": ["integer", "null"]}}),
     ),
     CommandEntry(
         "catalogue.list",
@@ -331,6 +345,7 @@ def _schemas() -> Json:
     structs = (
         *(builds.Build, builds.FollowUp, frames.Hello, frames.Error, frames.Limits, frames.Position),
         *(commands.BuildStart, commands.BuildCancel, commands.BuildReschedule, commands.BuildList, commands.NoArgs),
+        *(commands.EventList, commands.FeedList),
         *(commands.Announce, commands.CancelEvent, alarms.BuildAlarm, alarms.EventAlarm),
     )
     _, schemas = msgspec.json.schema_components(structs, ref_template=_SCHEMAS + "{name}")
@@ -356,6 +371,16 @@ def _schemas() -> Json:
         "ErrorCode": {"type": "string", "enum": [code.value for code in ERROR_MEANINGS]},
         "CloseCode": close_codes,
         "Notification": _object(event),
+        "Upcoming": _object(
+            {
+                "id": {"type": "string"},
+                "feed": {"enum": ["player", "all"]},
+                "event": {"type": "string"},
+                "due_at": _TIME,
+                "data": {"type": "object"},
+                "announced_at": _TIME,
+            }
+        ),
         "Push": _object(push),
         "PushToAll": _object({**push, "feed": {"const": "all"}}),
         "Reply": _object({"type": {"const": "reply"}, **answered, "result": {"type": "object"}}),

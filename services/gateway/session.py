@@ -14,7 +14,7 @@ from libs.contracts.reasons import CloseCode, ErrorCode
 from libs.contracts.times import to_rfc3339
 from libs.runtime.logs import get_logger
 from services.gateway import effects as asked
-from services.gateway import metrics
+from services.gateway import feed_list, metrics
 from services.gateway.auth import Authenticator, Identity, TokenRefused
 from services.gateway.effects import Effects, Resume
 from services.gateway.framing import text_frame
@@ -46,6 +46,7 @@ class Surroundings(NamedTuple):
     authenticator: Authenticator
     hub: "Hub"
     forwarder: "Forwarder"
+    feed_lists: feed_list.FeedLists
     wheel: TimerWheel
     tasks: Tasks
 
@@ -246,7 +247,10 @@ class Session:
     def _forward(self, command: asked.Forward) -> None:
         if self.player is None:
             raise RuntimeError("a command cannot be forwarded before authentication")
-        self._surroundings.forwarder.forward(self.player, command, self)
+        if command.command == feed_list.COMMAND:
+            self._surroundings.feed_lists.ask(self.player, command, self)
+        else:
+            self._surroundings.forwarder.forward(self.player, command, self)
 
     def answered(self, command: asked.Forward, frame: bytes) -> None:
         """The frame that answers a forwarded command."""

@@ -31,3 +31,26 @@ SET state = 'cancelled', revision = world_event.revision + 1
 FROM locked
 WHERE world_event.id = locked.id AND world_event.id = ANY (ARRAY(SELECT id FROM locked WHERE state = 'scheduled'))
 RETURNING world_event.id::text, world_event.revision
+
+-- name: list_upcoming
+-- What is still to come for a player, or for everybody, soonest first, after ($2, $3). Each part from its own index.
+SELECT id::text, player, event, data, due_at, date_trunc('milliseconds', created_at) AS announced_at
+FROM (
+    (
+        SELECT id, player, event, data, due_at, created_at
+        FROM world_event
+        WHERE state = 'scheduled' AND player = $1 AND (due_at, id) > ($2::timestamptz, $3::uuid)
+        ORDER BY due_at, id
+        LIMIT $4
+    )
+    UNION ALL
+    (
+        SELECT id, player, event, data, due_at, created_at
+        FROM world_event
+        WHERE state = 'scheduled' AND player IS NULL AND (due_at, id) > ($2::timestamptz, $3::uuid)
+        ORDER BY due_at, id
+        LIMIT $4
+    )
+) AS upcoming
+ORDER BY due_at, upcoming.id
+LIMIT $4

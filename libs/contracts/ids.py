@@ -27,6 +27,8 @@ Seq = NewType("Seq", int)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 MAX_PLAYER_BYTES = 255
 MAX_COMMAND_ID_CHARACTERS = 64
+MAX_REVISION = 2**31 - 1
+"""The column's type."""
 
 
 def new_id() -> str:

@@ -1,8 +1,10 @@
 """PURE: judges a batch of requests by what was loaded for it, one after the other."""
 
+from asyncio import CancelledError
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple, cast
 
 import msgspec
 
@@ -11,13 +13,14 @@ from libs.contracts.builds import BuildState
 from libs.contracts.commands import REFUSALS_HEADER
 from libs.contracts.events import BUILD_QUEUED, BUILD_UNQUEUED, Notification, build_event, encode_body
 from libs.contracts.frames import error_body, result_body
-from libs.contracts.ids import CommandId, PlayerId, Revision, new_push_id
+from libs.contracts.ids import CommandId, PlayerId, Revision, is_uuid, new_push_id
 from libs.contracts.queued import QueuedOrder
 from libs.contracts.reasons import ErrorCode, Refusal
 from libs.contracts.subjects import AlarmKey
 from libs.store.orders import Ask, InboxEntry, Loaded, PlayerRows, Remembered, Told, Writes
 from services.command.requests import Request
 from services.command.rules import Outcome, Player, World
+from services.command.sound import UnsoundError, check, sound_refusal
 
 ACCEPTED = "accepted"
 REPEATED = "repeated"
@@ -83,8 +86,8 @@ def ask_of(request: Request, world: World) -> Ask:
     return Ask(
         request.player,
         request.command_id,
-        getattr(args, "site", None),
-        getattr(args, "build_id", None),
+        site if isinstance(site := getattr(args, "site", None), str) else None,
+        build_id if isinstance(build_id := getattr(args, "build_id", None), str) and is_uuid(build_id) else None,
         (kind.requires if kind is not None else ()) + order.stands,
         order.queue,
     )
@@ -101,8 +104,8 @@ def decide(
         requests: in the order of their arrival.
         loaded: what the table and the inbox say; the rows' picture is used up.
         world: catalogue and completions.
-        failed: told of an order whose rule raised something else than `Refusal`: a mistake in the game's code, which
-            is answered `internal` and must not take the rest of the batch with it.
+        failed: told of an order whose rule raised something else than `Refusal`, or answered with what cannot be
+            stored or told: a mistake in the game's code, which is answered `internal` and costs that order alone.
     """
     decision = Decision()
     players: dict[PlayerId, Player] = {}
@@ -116,26 +119,54 @@ def decide(
         if request.refusals != refusals:
             decision.answers.append(_ask_back(refusals))
             continue
+        rows = loaded.players.get(request.player)
+        if rows is None:
+            rows = loaded.players[request.player] = PlayerRows()
         player = players.get(request.player)
         if player is None:
-            rows = loaded.players.get(request.player) or PlayerRows()
             player = players[request.player] = Player(request.player, loaded.now, rows, world)
-        player.trace = request.trace
-        try:
-            outcome = request.order.decide(request.args, player)
-            body = result_body(outcome.result)
-        except Refusal as refusal:
-            decision.refuse(key, refusal, loaded)
+        judged = _judged(request, player, rows, loaded.now)
+        if isinstance(judged, Refusal):
+            if judged.code is ErrorCode.INTERNAL and isinstance(judged.__cause__, Exception):
+                failed(request, judged.__cause__)
+            decision.refuse(key, judged, loaded)
             continue
-        except Exception as error:  # noqa: BLE001 - reported, see above
-            failed(request, error)
-            decision.refuse(key, Refusal(ErrorCode.INTERNAL, "this order could not be carried out"), loaded)
-            continue
-        player.apply(outcome)
-        _record(decision.writes, request, outcome, body, loaded)
-        follows = () if request.trace is None else _follows(outcome, request.trace)
-        decision.answers.append(Answer(body, ACCEPTED, follows=follows))
+        player.apply(judged.outcome)
+        _record(decision.writes, request, judged, loaded)
+        follows = () if request.trace is None else _follows(judged.outcome, request.trace)
+        decision.answers.append(Answer(judged.body, ACCEPTED, follows=follows))
     return decision
+
+
+class _Judged(NamedTuple):
+    """An accepted order, with all that it tells encoded already."""
+
+    outcome: Outcome
+    body: bytes
+    told: list[Told]
+
+
+def _judged(request: Request, player: Player, rows: PlayerRows, now: datetime) -> _Judged | Refusal:
+    """What comes of one order; nothing is kept of it yet. A fault in the game's code is the refusal's cause."""
+    try:
+        try:
+            outcome = player.decide(request.order.decide, request.args, request.trace)
+        except Refusal as refusal:
+            sound = sound_refusal(refusal)
+            refused(sound)
+            return sound
+        if not isinstance(cast("object", outcome), Outcome):
+            raise UnsoundError(f"a rule answers with an Outcome, not {outcome!r:.80}")  # noqa: TRY301 - a fault as all
+        body = result_body(outcome.result)
+        check(outcome, body, request.player, rows)
+        return _Judged(outcome, body, _told(request, outcome, now))
+    except (Exception, SystemExit, CancelledError) as error:  # noqa: BLE001 - reported, see `decide`
+        # Neither of the latter two can come from anywhere else: nothing here waits.
+        fault = Refusal(ErrorCode.INTERNAL, "this order could not be carried out")
+        fault.__cause__ = (
+            error if isinstance(error, Exception) else UnsoundError(f"a rule raised {type(error).__name__}")
+        )
+        return fault
 
 
 def _again(request: Request, remembered: Remembered) -> Answer:
@@ -149,27 +180,33 @@ def _ask_back(refusals: int) -> Answer:
     return msgspec.structs.replace(refused(error), outcome=ASKED_BACK, headers={REFUSALS_HEADER: str(refusals)})
 
 
-def _record(writes: Writes, request: Request, outcome: Outcome, body: bytes, loaded: Loaded) -> None:
+def _record(writes: Writes, request: Request, judged: _Judged, loaded: Loaded) -> None:
     key = (request.player, request.command_id)
-    name = request.order.command
+    outcome, name, body = judged.outcome, request.order.command, judged.body
     loaded.remembered[key] = Remembered(name, request.fingerprint, body)
     writes.inbox.append(InboxEntry(request.player, CommandId(request.command_id), name, request.fingerprint, body))
-    for build, event, at in outcome.transitions:
+    writes.outbox.extend(judged.told)
+    for build, _, _ in outcome.transitions:
         if build.revision == 1 or build.id in writes.started:
             writes.started[build.id] = build
         else:
             writes.expected.setdefault(build.id, build.revision - 1)
             writes.changed[build.id] = build
-        writes.outbox.append(Told(build_event(event, at, build, request.trace), build.id, build.revision, at))
     for order in outcome.queued:
         writes.queued[order.id] = order
-        writes.outbox.append(_queue_event(BUILD_QUEUED, new_push_id(order.id, 0), order, loaded.now, request.trace))
-    for order in outcome.unqueued:
-        writes.unqueued.append(order.id)
-        writes.outbox.append(
-            _queue_event(BUILD_UNQUEUED, new_push_id(order.id, 0, 1), order, loaded.now, request.trace)
-        )
+    writes.unqueued.extend(order.id for order in outcome.unqueued)
     writes.unqueued.extend(order.id for order in outcome.started_from_queue)
+
+
+def _told(request: Request, outcome: Outcome, now: datetime) -> list[Told]:
+    trace = request.trace
+    told = [
+        Told(build_event(event, at, build, trace), build.id, build.revision, at)
+        for build, event, at in outcome.transitions
+    ]
+    told += [_queue_event(BUILD_QUEUED, new_push_id(order.id, 0), order, now, trace) for order in outcome.queued]
+    told += [_queue_event(BUILD_UNQUEUED, new_push_id(order.id, 0, 1), order, now, trace) for order in outcome.unqueued]
+    return told
 
 
 def _queue_event(event: str, message_id: str, order: QueuedOrder, now: datetime, trace: str | None) -> Told:

@@ -10,10 +10,11 @@ from libs.bus.service import Request as Call
 from libs.contracts.commands import REFUSALS_HEADER
 from libs.contracts.reasons import ErrorCode, Refusal
 from libs.runtime.logs import get_logger
+from libs.runtime.sparing import SparingLogger
 from libs.runtime.tracing import OFF, Tracing, trace_to_keep
 from libs.store import orders
 from libs.store.database import Database
-from libs.store.errors import StoreConflict, StoreError, StoreUnavailable
+from libs.store.errors import StoreConflict, StoreUnavailable
 from libs.store.outbox import OutboxRow, read_earlier
 from libs.telling import faults
 from services.command import metrics, spans
@@ -23,7 +24,7 @@ from services.command.decide import Answer, Decision, ask_of, decide, refused
 from services.command.requests import OrderParser, Request, acceptable_count
 from services.command.rules import World
 
-log = get_logger("desk")
+log = SparingLogger(get_logger("desk"))
 
 _UNAVAILABLE = refused(Refusal(ErrorCode.UNAVAILABLE, "orders cannot be taken at the moment, try again"))
 _INTERNAL = refused(Refusal(ErrorCode.INTERNAL, "this order could not be carried out"))
@@ -78,8 +79,10 @@ class Desk:
         trace = spans.trace_of(call) if span is None else trace_to_keep(span)
         try:
             request = self._parser.parse(call.subject, call.payload, trace)
-        except Refusal as refusal:
-            answer = refused(refusal)
+        except Exception as error:  # a game's own arguments may raise anything while they are read
+            if not isinstance(error, Refusal):
+                log.exception("order.unreadable")
+            answer = refused(error) if isinstance(error, Refusal) else _INTERNAL
             # Not by the subject's name: anybody may have made it up.
             metrics.ORDERS.labels(command="malformed", outcome=answer.outcome).inc()
             call.respond(answer.body, answer.error)
@@ -107,16 +110,16 @@ class Desk:
         begun = time.perf_counter()
         try:
             decision, rows = await self._transaction(requests)
-        except (StoreUnavailable, StoreConflict) as error:
+        except StoreUnavailable as error:
             log.warning("orders.unavailable", orders=len(batch), error=str(error))
             answers: Sequence[Answer] = [_UNAVAILABLE] * len(batch)
-        except StoreError as error:
-            await self._one_by_one(batch, error)
-            return
-        except Exception:
-            # The batch's clients have to be answered whatever is wrong, and the next batch to be taken.
-            log.exception("orders.failed", orders=len(batch))
-            answers = [_INTERNAL] * len(batch)
+        except Exception as error:  # noqa: BLE001 - told in the log, by `_unstorable`
+            # Whatever is wrong, it may be in one order, and costs that one alone.
+            if len(batch) > 1:
+                await self._carry_out(batch[: len(batch) // 2])
+                await self._carry_out(batch[len(batch) // 2 :])
+                return
+            answers = [_unstorable(batch[0].request, error)]
         else:
             answers = decision.answers
             faults.reach(faults.AFTER_COMMIT)
@@ -128,16 +131,6 @@ class Desk:
             return
         for each, answer in zip(batch, answers, strict=True):
             _reply(each, answer)
-
-    async def _one_by_one(self, batch: list[_Waiting], error: StoreError) -> None:
-        """The database refuses something in this batch for what it is: find it, and carry out the others."""
-        if len(batch) > 1:
-            for each in batch:
-                await self._carry_out([each])
-            return
-        (each,) = batch
-        log.error("orders.refused_by_database", command=each.request.order.command, exc_info=error)
-        _reply(each, _INTERNAL)
 
     async def _transaction(self, requests: Sequence[Request]) -> tuple[Decision, list[OutboxRow]]:
         asks = [ask_of(request, self._world) for request in requests]
@@ -176,5 +169,16 @@ def _reply(waiting: _Waiting, answer: Answer) -> None:
         spans.end(waiting.span, answer.outcome, answer.follows)
 
 
+def _unstorable(request: Request, error: Exception) -> Answer:
+    """The answer to an order that fails by itself, and a line in the log that says why."""
+    command = request.order.command
+    if isinstance(error, StoreConflict):
+        log.warning("order.conflicts", kind=command, command=command, error=str(error))
+        return _UNAVAILABLE
+    log.error("order.failed", kind=command, command=command, player=request.player, exc_info=error)
+    return _INTERNAL
+
+
 def _rule_failed(request: Request, error: Exception) -> None:
-    log.error("rule.failed", command=request.order.command, player=request.player, exc_info=error)
+    command = request.order.command
+    log.error("rule.failed", kind=command, command=command, player=request.player, exc_info=error)

@@ -72,11 +72,26 @@ class Player:
     """
 
     def __init__(self, player: PlayerId, now: datetime, rows: Rows, world: World) -> None:
-        self.id = player
-        self.now = now
-        self.trace: str | None = None
-        self._rows = rows
         self._world = world
+        self._rows = rows
+        self._who_and_when = player, now
+        self._deciding = False
+        self.id, self.now = player, now
+        self.trace: str | None = None
+
+    def decide(self, rule: Callable[[Any, "Player"], Outcome], args: Any, trace: str | None) -> Outcome:  # noqa: ANN401 - the order's own Struct
+        """What `rule` makes of `args`; whatever it does to this player is not seen by the next one.
+
+        Raises:
+            Refusal: the rule's; and whatever else it raises.
+        """
+        self.id, self.now = self._who_and_when
+        self.trace = trace
+        self._deciding = True
+        try:
+            return rule(args, self)
+        finally:
+            self._deciding = False
 
     def stands(self, kind: str) -> bool:
         """Whether the player has finished a build of this kind. The order has to name it in its `needs`."""
@@ -192,7 +207,9 @@ class Player:
         return Outcome({"build": rescheduled.view()}, (Transition(rescheduled, BUILD_RESCHEDULED, self.now),))
 
     def apply(self, outcome: Outcome) -> None:
-        """Bring the picture up to what an accepted order did."""
+        """Bring the picture up to what an accepted order did; no rule may."""
+        if self._deciding:
+            raise RuntimeError("a rule answers with an Outcome and applies none")
         rows = self._rows
         for build, _, _ in outcome.transitions:
             if build.state is BuildState.CANCELLED:

@@ -8,12 +8,13 @@ from opentelemetry.trace import use_span
 from libs.bus.service import Request as Call
 from libs.contracts.reasons import ErrorCode, Refusal
 from libs.runtime.logs import get_logger
+from libs.runtime.sparing import SparingLogger
 from libs.runtime.tracing import OFF, Tracing
 from libs.store.errors import StoreError, StoreUnavailable
 from services.command import metrics, spans
 from services.command.decide import ACCEPTED, refused
 
-log = get_logger("tasks")
+log = SparingLogger(get_logger("tasks"))
 
 Answering = Callable[[Call], Awaitable[bytes]]
 _BUSY = Refusal(ErrorCode.UNAVAILABLE, "too much is asked at the moment, try again")
@@ -82,14 +83,14 @@ async def _answer(call: Call, name: str, answering: Answering) -> str:
     except Refusal as refusal:
         return _refuse(call, name, refusal)
     except StoreUnavailable as error:
-        log.warning("call.unavailable", command=name, error=str(error))
+        log.warning("call.unavailable", kind=name, command=name, error=str(error))
         return _refuse(call, name, _AWAY)
     except StoreError:
-        log.exception("call.refused_by_database", command=name)
+        log.exception("call.refused_by_database", kind=name, command=name)
         return _refuse(call, name, _FAILED)
     except Exception:
         # Whoever asked has to be answered whatever is wrong.
-        log.exception("call.failed", command=name)
+        log.exception("call.failed", kind=name, command=name)
         return _refuse(call, name, _FAILED)
     metrics.ORDERS.labels(command=name, outcome=ACCEPTED).inc()
     call.respond(body)

@@ -1,19 +1,13 @@
 """PURE: the two kinds of rows that come due, and what they have in common."""
 
-import re
-
 from libs.contracts.alarms import Alarm, build_alarm, parse_build_alarm
 from libs.contracts.builds import BuildRecord
 from libs.contracts.events import Notification, completion_events
+from libs.contracts.ids import MAX_REVISION, is_uuid
 from libs.contracts.subjects import AlarmKey
 from libs.contracts.world_events import EventRecord, event_alarm, parse_event_alarm
 
-_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
-
 Row = BuildRecord | EventRecord
-
-MAX_REVISION = 2**31 - 1
-"""The column's type."""
 
 
 def key_of(row: Row) -> AlarmKey:
@@ -38,7 +32,7 @@ def parse_alarm(key: AlarmKey, body: bytes) -> Row:
         ValueError: subject or body is none that Starwake makes; what the database would refuse counts as that, so
             that one such message cannot spoil a batch.
     """
-    if _ID.match(key.id) is None or key.revision > MAX_REVISION:
+    if not is_uuid(key.id) or key.revision > MAX_REVISION:
         raise ValueError(f"not the key of a row: {key.id} r{key.revision}")
     row = parse_build_alarm(key, body) if key.kind == "build" else parse_event_alarm(key, body)
     if "\0" in (row.player or ""):

@@ -1,0 +1,135 @@
+"""A game whose own orders are bad: each costs itself, and not those that came with it."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from libs.bus.connection import Bus
+from libs.bus.options import BusOptions
+from libs.bus.provision import provision
+from tests.contract.command.universe import CATALOGUE, Refused, Universe
+from tests.support.nats import LocalNats
+from tests.support.service_process import ServiceProcess
+
+GAME = '''
+"""Orders as nobody should write them."""
+
+import msgspec
+
+from services.command.game import FollowUp, Name, Outcome, Player, Refusal, completion, order
+
+
+class Where(msgspec.Struct):
+    site: Name
+    how: str = ""
+
+    def __post_init__(self) -> None:
+        if self.how == "unreadable":
+            raise LookupError
+
+
+@order("bad.refusal")
+def refusal(args: Where, player: Player) -> Outcome:
+    raise Refusal("out_of_luck", "no")
+
+
+@order("bad.follow_up")
+def follow_up(args: Where, player: Player) -> Outcome:
+    return player.start("dock", args.site, [FollowUp("a.b", {"x": object()})])
+
+
+@order("bad.nothing")
+def nothing(args: Where, player: Player) -> Outcome:
+    return None
+
+
+@order("bad.row")
+def row(args: Where, player: Player) -> Outcome:
+    (started,) = player.start("dock", args.site).transitions
+    return Outcome({}, (started._replace(build=msgspec.structs.replace(started.build, revision=2**40)),))
+
+
+@order("bad.twin")
+def twin(args: Where, player: Player) -> Outcome:
+    """The id of a build that stands in the table: only the table knows."""
+    (started,) = player.start("dock", args.site).transitions
+    return Outcome({}, (started._replace(build=msgspec.structs.replace(started.build, id=args.how)),))
+
+
+@completion("spark")
+def spark(build):
+    return [{"event": "a.b"}]
+'''
+
+BAD = {"bad.refusal": "internal", "bad.follow_up": "internal", "bad.nothing": "internal", "bad.row": "internal"}
+
+
+@pytest.fixture
+async def bad_game(
+    service_process: Callable[..., Awaitable[ServiceProcess]], fresh_nats: LocalNats, database_url: str, tmp_path: Path
+) -> AsyncIterator[tuple[Universe, ServiceProcess]]:
+    """The service with the bad orders, on a NATS of its own, and a player's view of it."""
+    bus = await Bus.connect(BusOptions(url=fresh_nats.url, name="observer"))
+    await provision(bus, 1)
+    (tmp_path / "orders").mkdir()
+    (tmp_path / "orders" / "bad.py").write_text(GAME)
+    (tmp_path / "catalogue.toml").write_text(CATALOGUE)
+    service = await service_process(
+        "command",
+        STARWAKE_DATABASE_URL=database_url,
+        STARWAKE_NATS_URL=fresh_nats.url,
+        STARWAKE_CATALOGUE=str(tmp_path / "catalogue.toml"),
+        STARWAKE_ORDERS=str(tmp_path / "orders"),
+    )
+    async with Universe.over(bus, database_url) as universe:
+        yield universe, service
+    await bus.close()
+
+
+async def outcome(universe: Universe, player: str, command: str, **args: Any) -> str:  # noqa: ANN401 - as JSON
+    try:
+        await universe.order(command, player=player, **args)
+    except Refused as refused:
+        return refused.code
+    return "accepted"
+
+
+async def test_bad_orders_cost_themselves_and_not_their_batch(bad_game: tuple[Universe, ServiceProcess]) -> None:
+    universe, service = bad_game
+    before = len(service.log())
+    good = [outcome(universe, f"good-{n}", "build.start", kind="dock", site="luna-1") for n in range(300)]
+    bad = [outcome(universe, f"bad-{n}", list(BAD)[n % 4], site="luna-1") for n in range(280)]
+    bad += [outcome(universe, f"bad-{n}", "build.start", kind="spark", site="luna-1") for n in range(280, 300)]
+    mixed = [each for pair in zip(good, bad, strict=True) for each in pair]
+    outcomes = await asyncio.gather(*mixed)
+    assert Counter(outcomes[::2]) == {"accepted": 300}
+    assert Counter(outcomes[1::2]) == {"internal": 300}
+    assert len(await universe.rows("SELECT FROM build")) == 300
+    lines = [json.loads(line) for line in service.log()[before:].splitlines() if line.startswith("{")]
+    failed = Counter(line["command"] for line in lines if line.get("event") == "rule.failed")
+    assert set(failed) == {*BAD, "build.start"}
+    assert max(failed.values()) <= 6, "a few tracebacks, then a count"
+
+
+async def test_what_only_the_table_can_refuse_is_found_among_its_neighbours(
+    bad_game: tuple[Universe, ServiceProcess],
+) -> None:
+    universe, _ = bad_game
+    standing = await universe.start("io-1")
+    good = [outcome(universe, f"good-{n}", "build.start", kind="dock", site="luna-1") for n in range(60)]
+    bad = [outcome(universe, "eve", "bad.twin", site="luna-1", how=standing["id"])]
+    outcomes = await asyncio.gather(*good[:30], *bad, *good[30:])
+    assert outcomes.pop(30) != "accepted"
+    assert Counter(outcomes) == {"accepted": 60}
+
+
+async def test_arguments_that_raise_while_they_are_read_are_answered(bad_game: tuple[Universe, ServiceProcess]) -> None:
+    universe, _ = bad_game
+    assert await outcome(universe, "eve", "bad.nothing", site="luna-1", how="unreadable") == "internal"
+    assert await outcome(universe, f"eve-{uuid4().hex}", "build.start", kind="dock", site="luna-1") == "accepted"

@@ -19,7 +19,7 @@ from libs.contracts.reasons import ErrorCode, Refusal
 from libs.contracts.subjects import AlarmKey
 from libs.store.orders import Ask, InboxEntry, Loaded, PlayerRows, Remembered, Told, Writes
 from services.command.requests import Request
-from services.command.rules import Outcome, Player, World
+from services.command.rules import Outcome, Player, World, kinds_asked
 from services.command.sound import UnsoundError, check, sound_refusal
 
 ACCEPTED = "accepted"
@@ -81,14 +81,12 @@ def refused(refusal: Refusal) -> Answer:
 def ask_of(request: Request, world: World) -> Ask:
     """What has to be read before `request` can be judged."""
     args, order = request.args, request.order
-    name = order.kind or getattr(args, "kind", None)
-    kind = world.catalogue.get(name) if isinstance(name, str) else None
     return Ask(
         request.player,
         request.command_id,
         site if isinstance(site := getattr(args, "site", None), str) else None,
         build_id if isinstance(build_id := getattr(args, "build_id", None), str) and is_uuid(build_id) else None,
-        (kind.requires if kind is not None else ()) + order.stands,
+        kinds_asked(order, args, world.catalogue),
         order.queue,
     )
 
@@ -150,7 +148,7 @@ def _judged(request: Request, player: Player, rows: PlayerRows, now: datetime) -
     """What comes of one order; nothing is kept of it yet. A fault in the game's code is the refusal's cause."""
     try:
         try:
-            outcome = player.decide(request.order.decide, request.args, request.trace)
+            outcome = player.decide(request.order, request.args, request.trace)
         except Refusal as refusal:
             sound = sound_refusal(refusal)
             refused(sound)

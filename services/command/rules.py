@@ -52,6 +52,32 @@ class World(NamedTuple):
     new_id: Callable[[], str]
 
 
+class Rule(Protocol):
+    """An order's rule, and what it declares; see `services.command.game.Order`."""
+
+    @property
+    def decide(self) -> Callable[[Any, "Player"], Outcome]:
+        """The rule."""
+        ...
+
+    @property
+    def kind(self) -> str | None:
+        """What it builds."""
+        ...
+
+    @property
+    def stands(self) -> tuple[str, ...]:
+        """What it asks about besides."""
+        ...
+
+
+def kinds_asked(order: Rule, args: Any, catalogue: Catalogue) -> tuple[str, ...]:  # noqa: ANN401 - the order's own Struct
+    """The kinds about which an order may ask whether they stand."""
+    name = order.kind or getattr(args, "kind", None)
+    kind = catalogue.get(name) if isinstance(name, str) else None
+    return (kind.requires if kind is not None else ()) + order.stands
+
+
 class Rows(Protocol):
     """What the table says of one player; see `libs.store.orders.PlayerRows`."""
 
@@ -75,26 +101,34 @@ class Player:
         self._world = world
         self._rows = rows
         self._who_and_when = player, now
-        self._deciding = False
+        self._order: Rule | None = None
+        self._args: Any = None
         self.id, self.now = player, now
         self.trace: str | None = None
 
-    def decide(self, rule: Callable[[Any, "Player"], Outcome], args: Any, trace: str | None) -> Outcome:  # noqa: ANN401 - the order's own Struct
-        """What `rule` makes of `args`; whatever it does to this player is not seen by the next one.
+    def decide(self, order: Rule, args: Any, trace: str | None) -> Outcome:  # noqa: ANN401 - the order's own Struct
+        """What the rule of `order` makes of `args`; whatever it does to this player is not seen by the next one.
 
         Raises:
             Refusal: the rule's; and whatever else it raises.
         """
         self.id, self.now = self._who_and_when
         self.trace = trace
-        self._deciding = True
+        self._order, self._args = order, args
         try:
-            return rule(args, self)
+            return order.decide(args, self)
         finally:
-            self._deciding = False
+            self._order = None
 
     def stands(self, kind: str) -> bool:
-        """Whether the player has finished a build of this kind. The order has to name it in its `needs`."""
+        """Whether the player has finished a build of this kind.
+
+        Raises:
+            LookupError: the order does not declare that it asks for it, so nobody has looked it up.
+        """
+        order = self._order
+        if order is not None and kind not in kinds_asked(order, self._args, self._world.catalogue):
+            raise LookupError(f"the order asks whether {kind!r} stands and does not name it in its stands=[...]")
         return kind in self._rows.standing
 
     def kind(self, name: str) -> Kind:
@@ -208,7 +242,7 @@ class Player:
 
     def apply(self, outcome: Outcome) -> None:
         """Bring the picture up to what an accepted order did; no rule may."""
-        if self._deciding:
+        if self._order is not None:
             raise RuntimeError("a rule answers with an Outcome and applies none")
         rows = self._rows
         for build, _, _ in outcome.transitions:

@@ -113,6 +113,9 @@ BAD: dict[str, Callable[[Player], Any]] = {
         {}, unqueued=player.queue("dock", "io").queued
     ),
     "an order queued behind nothing": lambda player: Outcome({}, queued=player.queue("dock", "io").queued * 2),
+    "a question about a kind that it did not name": lambda player: player.start("dock", SITE)
+    if player.stands("observatory")
+    else Outcome({}),
     "what meddles with the player": meddling,
 }  # fmt: skip
 

@@ -1,6 +1,6 @@
 """A build as the table holds it, and as a player sees it."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -55,6 +55,13 @@ class BuildRecord(msgspec.Struct, frozen=True, kw_only=True):
     follow_ups: tuple[FollowUp, ...] = ()
     trace: str | None = None
     """W3C `traceparent` of the order, so that the completion's trace can link to it days later."""
+    duration_ms: int | None = None
+    """How long it was to take when it was ordered, in milliseconds; None where it still takes that, never moved."""
+
+    @property
+    def duration(self) -> timedelta:
+        """How long it was to take when it was ordered, whatever became of its kind and the time scale since."""
+        return self.due_at - self.started_at if self.duration_ms is None else timedelta(milliseconds=self.duration_ms)
 
     def view(self) -> Build:
         """What the player sees of this row."""

@@ -15,8 +15,14 @@ told since that it was refused. It is answered `unavailable` with the count in t
 waits then sends it once more with that count; whoever has given up does not, and nothing happens.
 """
 
+_TEN_YEARS_S: Final = 315_360_000
+
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-Uuid = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
+# In Python `$` matches before a final newline too, and what does not, `\Z`, no JavaScript reads: hence the length.
+Uuid = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", max_length=36),
+]
 
 
 class NoArgs(msgspec.Struct, frozen=True):
@@ -93,7 +99,7 @@ class Announce(msgspec.Struct, frozen=True, kw_only=True):
     event: Name
     player: str | None = None
     at: str | None = None
-    warn_s: tuple[Annotated[int, msgspec.Meta(ge=1)], ...] = ()
+    warn_s: tuple[Annotated[int, msgspec.Meta(ge=1, le=_TEN_YEARS_S)], ...] = ()
     then: Name | None = None
     payload: dict[str, Any] = {}
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None

@@ -25,7 +25,10 @@ def from_rfc3339(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("a time needs an offset, for example 'Z'")
-    utc = moment.astimezone(UTC)
+    try:
+        utc = moment.astimezone(UTC)
+    except OverflowError as error:  # its offset leads out of the calendar
+        raise ValueError("a time must lie between the years 1 and 2262") from error
     if utc > LATEST:
         raise ValueError("a time must lie before the year 2262")
     return truncate(utc)

@@ -19,7 +19,7 @@ from libs.runtime.urls import bus_servers, check_database_url
 PREFIX = "STARWAKE_"
 # Kubernetes and Docker put addresses of services into every container: SOMETHING_PORT_80_TCP_ADDR and the like, and
 # SOMETHING_PORT=tcp://10.0.0.1:80.
-_SERVICE_LINK = re.compile(r"_(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP)(_\w+)?)$")
+_SERVICE_LINK = re.compile(r"_(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP)(_\w+)?)\Z")
 _SERVICE_LINK_VALUE = re.compile(r"^(tcp|udp)://")
 
 

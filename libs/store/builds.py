@@ -28,8 +28,8 @@ def decode_follow_ups(column: object) -> tuple[FollowUp, ...]:
     return _follow_ups_decoder.decode(cast("str", column)) if column is not None else ()
 
 
-def build_from_row(row: Record) -> BuildRecord:
-    """A row of `build` (`id::text`, then the columns by name) as a record."""
+def build_from_row(row: Record, duration_ms: int | None = None) -> BuildRecord:
+    """A row of `build` (`id::text`, then the columns by name) as a record; `duration_ms` only where it may be moved."""
     return BuildRecord(
         id=BuildId(row["id"]),
         player=PlayerId(row["player"]),
@@ -43,6 +43,7 @@ def build_from_row(row: Record) -> BuildRecord:
         cancelled_at=row["cancelled_at"],
         follow_ups=decode_follow_ups(row["follow_ups"]),
         trace=row["trace"],
+        duration_ms=duration_ms,
     )
 
 

@@ -195,7 +195,7 @@ async def _lock_builds(connection: Connection, asks: Sequence[Ask]) -> list[Buil
     if not ids and not sites:
         return []
     rows = await connection.fetch(_SQL.lock_builds, ids, [player for player, _ in sites], [site for _, site in sites])
-    return [build_from_row(row) for row in rows]
+    return [build_from_row(row, row["duration_ms"]) for row in rows]
 
 
 async def _load_standing(connection: Connection, asks: Sequence[Ask], loaded: Loaded) -> None:
@@ -235,6 +235,7 @@ async def _change(connection: Connection, writes: Writes) -> None:
         [build.revision for build in builds],
         [build.due_at for build in builds],
         [build.cancelled_at for build in builds],
+        [build.duration_ms for build in builds],
     )
     if status != f"UPDATE {len(builds)}":
         raise StoreConflict("a build was completed or changed meanwhile")

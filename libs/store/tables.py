@@ -53,6 +53,8 @@ class BuildTable(_Table, table=True):
         build_cancelled: when a site became free.
         build_standing: what a player has finished, by kind (prerequisites).
         build_recent: rows completed ahead of their `due_at`, which readers still show as building.
+    `duration_ms` is how long it was to take when it was ordered, kept once it is rescheduled: null is the same as
+    `due_at - started_at`.
     None of the updates could be HOT: the row's state is in the partial indexes' predicates. So no fillfactor here.
     """
 
@@ -84,6 +86,7 @@ class BuildTable(_Table, table=True):
     cancelled_at: datetime | None = _moment(nullable=True)
     follow_ups: list[dict[str, Any]] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
     trace: str | None = Field(default=None, sa_column=Column(Text))
+    duration_ms: int | None = Field(default=None, sa_column=Column(BigInteger))
 
 
 class InboxTable(_Table, table=True):

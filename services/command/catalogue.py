@@ -134,7 +134,10 @@ def parse_duration(text: str) -> timedelta:
 def _kind(name: str, entry: _KindEntry, time_scale: float) -> Kind:
     if not is_name(name) or "." in name:
         raise ValueError(f"a kind's name is one lower-case word: {name!r}")
-    milliseconds = max(1, round(parse_duration(entry.duration) / _SHORTEST / time_scale))
+    scaled = parse_duration(entry.duration) / _SHORTEST / time_scale
+    if scaled > _LONGEST / _SHORTEST:
+        raise ValueError(f"{name} takes longer than ten years by this time scale, {time_scale:g}")
+    milliseconds = max(1, round(scaled))
     return Kind(
         name=name,
         title=entry.title,

@@ -231,13 +231,18 @@ class Player:
         if kind is None or kind.reschedule is None:
             raise Refusal(ErrorCode.FORBIDDEN, f"{self._title(build.kind)} takes the time it takes")
         moved = max(self._moved(build, due_at, factor), build.started_at)
-        earliest = truncate(build.started_at + kind.duration * kind.reschedule.min_factor)
-        latest = build.started_at + kind.duration * kind.reschedule.max_factor
+        earliest = _after(build.started_at, build.duration, kind.reschedule.min_factor)
+        latest = _after(build.started_at, build.duration, kind.reschedule.max_factor)
         if moved < earliest:
             raise Refusal(ErrorCode.FORBIDDEN, f"it cannot be done before {to_rfc3339(earliest)}")
-        if moved > min(latest, LATEST):
-            raise Refusal(ErrorCode.FORBIDDEN, f"it cannot be put off beyond {to_rfc3339(min(latest, LATEST))}")
-        rescheduled = msgspec.structs.replace(build, due_at=moved, revision=Revision(build.revision + 1))
+        if moved > latest:
+            raise Refusal(ErrorCode.FORBIDDEN, f"it cannot be put off beyond {to_rfc3339(latest)}")
+        rescheduled = msgspec.structs.replace(
+            build,
+            due_at=moved,
+            revision=Revision(build.revision + 1),
+            duration_ms=build.duration // timedelta(milliseconds=1),
+        )
         return Outcome({"build": rescheduled.view()}, (Transition(rescheduled, BUILD_RESCHEDULED, self.now),))
 
     def apply(self, outcome: Outcome) -> None:
@@ -306,7 +311,7 @@ class Player:
             raise Refusal(ErrorCode.BAD_REQUEST, "either due_at or factor is needed, and only one of them")
         if factor is not None:
             left = max(build.due_at - self.now, timedelta())
-            return truncate(self.now + left * factor)
+            return _after(self.now, left, factor)
         try:
             # A moment that has passed means "now": by the time it is read here, "now" has passed as well.
             return max(from_rfc3339(due_at or ""), self.now)
@@ -316,6 +321,14 @@ class Player:
     def _title(self, name: str) -> str:
         kind = self._world.catalogue.get(name)
         return _a(kind.title if kind is not None else name)
+
+
+def _after(start: datetime, span: timedelta, share: float) -> datetime:
+    """`share` of `span` after `start`, in whole milliseconds, and `LATEST` at most."""
+    try:
+        return truncate(min(start + span * share, LATEST))
+    except OverflowError:
+        return LATEST
 
 
 class _Busy(NamedTuple):

@@ -5,7 +5,8 @@ SELECT pg_advisory_xact_lock(key) FROM unnest($1::bigint[]) AS key
 -- name: lock_builds
 -- The rows that orders want to change, or whose completion they count on: by id, or by site where one is building.
 -- Sorted by id, like every statement that locks builds; what it returns is each row as it is once locked.
-SELECT id::text, player, kind, site, state, revision, started_at, due_at, completed_at, cancelled_at, follow_ups, trace
+SELECT id::text, player, kind, site, state, revision, started_at, due_at, completed_at, cancelled_at, follow_ups, trace,
+    duration_ms
 FROM build
 WHERE id = ANY (ARRAY(
     SELECT unnest($1::uuid[])
@@ -94,9 +95,10 @@ ORDER BY player, site, position
 -- rows than asked for means that somebody else came first, and the whole batch is rolled back and judged again.
 -- The ids once more as ANY, and no word on the state: that leads to the primary key on young tables too.
 UPDATE build
-SET state = new.state, revision = new.revision, due_at = new.due_at, cancelled_at = new.cancelled_at
-FROM unnest($1::uuid[], $2::int[], $3::text[], $4::int[], $5::timestamptz[], $6::timestamptz[])
-    AS new (id, expected, state, revision, due_at, cancelled_at)
+SET state = new.state, revision = new.revision, due_at = new.due_at, cancelled_at = new.cancelled_at,
+    duration_ms = new.duration_ms
+FROM unnest($1::uuid[], $2::int[], $3::text[], $4::int[], $5::timestamptz[], $6::timestamptz[], $7::bigint[])
+    AS new (id, expected, state, revision, due_at, cancelled_at, duration_ms)
 WHERE build.id = ANY ($1::uuid[]) AND build.id = new.id AND build.revision = new.expected
 
 -- name: insert_orders

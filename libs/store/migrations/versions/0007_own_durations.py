@@ -1,13 +1,13 @@
 """Durations: a build that is rescheduled keeps how long it was to take when it was ordered.
 
-Revision: 0006
+Revision: 0007
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision: str = "0006"
-down_revision: str | None = "0005"
+revision: str = "0007"
+down_revision: str | None = "0006"
 branch_labels: None = None
 depends_on: None = None
 

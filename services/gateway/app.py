@@ -17,6 +17,7 @@ from libs.runtime.service import EXIT_BAD_SETTINGS, Runtime, run_service
 from libs.runtime.settings import load_settings
 from services.gateway import metrics
 from services.gateway.auth import Authenticator
+from services.gateway.descriptors import raise_limit
 from services.gateway.feed_list import FeedLists
 from services.gateway.forwarding import Forwarder
 from services.gateway.hub import Hub
@@ -46,6 +47,14 @@ def run() -> int:
 
 async def serve(runtime: Runtime, settings: GatewaySettings) -> None:
     """The gateway's life: open, serve until asked to stop, drain, close."""
+    descriptors = raise_limit(settings.max_connections, settings.max_unauthenticated)
+    if descriptors.limit < descriptors.needed:
+        runtime.log.warning(
+            "descriptors.too_few",
+            limit=descriptors.limit,
+            needed=descriptors.needed,
+            hint="raise the hard limit (ulimit -Hn, LimitNOFILE=) or lower STARWAKE_MAX_CONNECTIONS",
+        )
     listening = listen(settings.host, settings.port, send_buffer_bytes=settings.send_buffer_bytes)
     runtime.announce_port("players", listening.getsockname()[1])
     tasks = Tasks()

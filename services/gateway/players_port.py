@@ -378,7 +378,6 @@ class PlayersHttp(HttpToolsProtocol):
             self._answering = self.loop.call_later(self._door.answer_s, self.transport.abort)
 
     def _answer_overdue(self) -> None:
-        """The answer is not all with the peer; what was sent meanwhile makes no difference."""
         self._answering = None
         if self._pending or self.transport.get_write_buffer_size():
             self.transport.abort()

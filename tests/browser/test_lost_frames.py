@@ -84,6 +84,7 @@ async def test_an_order_that_waits_for_the_line_survives_a_reload(cockpits: Cock
     await wire.lay(cockpit)
     await cockpit.sign_in()
     await cockpit.choose("luna-1")
+    await expect(cockpit.kind("Dock")).to_be_visible()  # the catalogue is here: it comes over the line, too
     wire.cut = True
     await wire.drop()
     await expect(cockpit.line).to_have_attribute("data-state", "waiting")

@@ -81,19 +81,19 @@ async def test_old_and_new_run_side_by_side_and_no_player_notices(stack: Guarded
     new = next_version(tmp_path / "next")
     old = list(stack.running)
     async with Population(stack, [old[-1].port], 4) as people:
-        await eventually(lambda: people.accepted >= 15, 30, "orders before the upgrade")
+        await eventually(lambda: people.accepted >= 15, 90, "orders before the upgrade")
         await asyncio.to_thread(migrate, stack, new)
         await stack.database.grant()
         before = people.accepted
-        await eventually(lambda: people.accepted >= before + 15, 30, "the old version serves on the new schema")
+        await eventually(lambda: people.accepted >= before + 15, 90, "the old version serves on the new schema")
         for name in ("scheduler", "command"):
             await stack.start(name, new)
         before = people.accepted
-        await eventually(lambda: people.accepted >= before + 15, 30, "both versions serve")
+        await eventually(lambda: people.accepted >= before + 15, 90, "both versions serve")
         for service in old[:2]:
             assert await service.stop() == 0
         before = people.accepted
-        await eventually(lambda: people.accepted >= before + 15, 30, "the new version serves alone")
+        await eventually(lambda: people.accepted >= before + 15, 90, "the new version serves alone")
         verdict = await people.judged()
         assert not verdict.violations, verdict.text
     connection = await connect(stack.database.superuser_url)

@@ -25,6 +25,16 @@ from libs.bus.streams import (
 _log = structlog.stdlib.get_logger("starwake.bus")
 
 
+_ADVICE = {
+    10074: ". One server keeps one copy: set STARWAKE_STREAM_REPLICAS=1, or run a cluster",
+    10005: ". There are fewer servers than copies: set STARWAKE_STREAM_REPLICAS to their number, or start more",
+    10047: ". Give the account or the server more storage",
+    10023: ". Give the server more memory or storage",
+    10065: ". Another stream has these subjects: change it or remove it",
+}
+"""By `err_code` (nats-server, `server/errors.json`): what to do about the server's own refusals. Nothing is lost."""
+
+
 class Change(msgspec.Struct, frozen=True):
     """What provisioning has changed; `field` is `*` and `was` None where the whole was created."""
 
@@ -188,7 +198,7 @@ async def _ask_or_refuse(bus: Bus, spec: StreamSpec, name: str, config: dict[str
     try:
         await ask(bus, name, config)
     except JetStreamError as error:
-        raise StreamRefused(_advice(spec, str(error))) from error
+        raise StreamRefused(f"stream {spec.name}: {error}{_ADVICE.get(error.err_code, '')}") from error
 
 
 async def _assert_stream(bus: Bus, spec: StreamSpec) -> None:
@@ -196,7 +206,7 @@ async def _assert_stream(bus: Bus, spec: StreamSpec) -> None:
     left = compare_stream({} if info is None else info["config"], spec)
     if left:
         fields = ", ".join(f"{d.field}: {d.was!r} instead of {d.now!r}" for d in left)
-        raise StreamRefused(_advice(spec, f"the server did not take {fields} (is it older than 2.14?)"))
+        raise StreamRefused(f"stream {spec.name}: the server did not take {fields} (is it older than 2.14.3?)")
 
 
 def _advice(spec: StreamSpec, reason: str) -> str:

@@ -9,6 +9,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Mapping
 from typing import Any, Final
+from urllib.parse import ParseResult, unquote
 
 import msgspec
 from nats import errors as nats_errors
@@ -36,6 +37,22 @@ class _Lines:
         for line in data.split(b"\r\n"):
             if line:
                 await self._client.take_rare_line(line)
+
+
+class DecodedUrl(ParseResult):
+    """A server's URL whose user and password are what they stand for: nats-py sends them as they are spelt."""
+
+    @property
+    def username(self) -> str | None:
+        """The user, decoded."""
+        name = super().username
+        return None if name is None else unquote(name)
+
+    @property
+    def password(self) -> str | None:
+        """The password, decoded."""
+        password = super().password
+        return None if password is None else unquote(password)
 
 
 class WireClient(Client):
@@ -172,6 +189,11 @@ class WireClient(Client):
         """End the connection, and all attempts to make another one, for good."""
         self._finished = True
         await super().close()
+
+    def _setup_server_pool(self, connect_url: str | list[str]) -> None:
+        super()._setup_server_pool(connect_url)
+        for server in self._server_pool:
+            server.uri = DecodedUrl(*server.uri)
 
     async def _connect_to_server(self, s: Srv) -> None:
         if self._finished:

@@ -78,7 +78,7 @@ def bus_servers(text: str) -> list[str]:
     """
     servers = [server.strip() for server in text.split(",") if server.strip()]
     for server in servers:
-        parts = _split(server, ("nats", "tls"), "a NATS URL (nats://host:4222 or tls://host:4222)")
+        parts = _split(server, ("nats", "tls"), "a nats:// or tls:// URL")
         if not parts.hostname:
             raise ValueError("a NATS URL names no host")
     if not servers:

@@ -50,8 +50,9 @@ class Link:
             connection = await self._directly(pool)
             if connection is not None:
                 return connection
+            if not self.pooled:
+                _log.info("database.pooled", note="statements without names, settings per transaction")
             self.pooled = True
-            _log.info("database.pooled", note="statements without names, settings per transaction")
         unnamed = {"server_settings": self._everywhere, "statement_cache_size": 0}
         return await _connect(**{**self._arguments, **pool, **unnamed})
 

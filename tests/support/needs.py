@@ -17,6 +17,7 @@ from typing import Final
 
 from tests.support.chromium import fetch_chromium, has_chromium
 from tests.support.kustomize import fetch_kustomize, kustomize_command
+from tests.support.pgbouncer import pgbouncer_program
 
 _SECONDS: Final = 900
 
@@ -59,6 +60,7 @@ NEEDS: Final[Mapping[str, Need]] = {
     "kustomize": Need(
         "kustomize, kubectl or Go", lambda: kustomize_command() is not None, ("golang-go",), fetch_kustomize
     ),
+    "pgbouncer": Need("PgBouncer", lambda: pgbouncer_program() is not None, ("pgbouncer",)),
     "promtool": Need("promtool", _programs("promtool"), ("prometheus",)),
     "containers": Need(
         "containers (podman and debootstrap, as root)",

@@ -3,12 +3,16 @@ import os
 import signal
 import socket
 import time
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from prometheus_client import REGISTRY
 
 from libs.bus.connection import Bus, BusOptions, Message
 from libs.bus.errors import BusTimeout, BusUnavailable, NoResponders, PayloadTooLarge
+from libs.cli.embedded.nats import USER
 from tests.support.eventually import eventually
 from tests.support.nats import LocalNats, NatsAddress
 from tests.support.players import unique_player
@@ -296,3 +300,17 @@ async def test_closing_lets_out_what_was_published(nats_server: NatsAddress, bus
     await eventually(lambda: len(heard) == 1000)
     with pytest.raises(BusUnavailable):
         other.publish(subject, b"")
+
+
+async def test_a_password_in_the_url_is_percent_decoded(tmp_path: Path) -> None:
+    nats = LocalNats(tmp_path)
+    password = "p@ss/w:rd#1"  # noqa: S105 - what an address cannot hold as it is
+    nats._server = replace(nats._server, password=password)  # pyright: ignore[reportPrivateUsage]
+    await nats.start()
+    try:
+        host = nats.url.rpartition("@")[2]
+        bus = await Bus.connect(BusOptions(url=f"nats://{USER}:{quote(password, safe='')}@{host}"), timeout_s=5)
+        assert bus.connected
+        await bus.close()
+    finally:
+        await nats.stop()

@@ -169,3 +169,9 @@ async def test_another_consumer_in_the_way_is_refused_by_name(own_streams: Bus) 
     await ask(own_streams, f"CONSUMER.DURABLE.CREATE.{TIMERS}.thief", {"stream_name": TIMERS, "config": foreign})
     with pytest.raises(StreamRefused, match="thief"):
         await provision(own_streams, 1)
+
+
+async def test_three_copies_on_one_server_are_refused_with_what_to_do(own_bus: Bus) -> None:
+    with pytest.raises(StreamRefused, match="STARWAKE_STREAM_REPLICAS=1") as refused:
+        await provision(own_bus, 3)
+    assert "removed" not in str(refused.value)

@@ -190,7 +190,7 @@ class WireClient(Client):
         self._finished = True
         await super().close()
 
-    def _setup_server_pool(self, connect_url: str | list[str]) -> None:
+    def _setup_server_pool(self, connect_url: list[str]) -> None:
         super()._setup_server_pool(connect_url)
         for server in self._server_pool:
             server.uri = DecodedUrl(*server.uri)

@@ -4,7 +4,7 @@ Reading is by batched direct get (ADR-31): a consumer per player times out at te
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -22,6 +22,7 @@ from libs.contracts.retention import KEPT_PUSHES
 
 _SEQUENCE: Final = b"\r\nNats-Sequence: "
 _LAST_SEQUENCE: Final = b"\r\nNats-Last-Sequence: "
+_SUBJECT: Final = b"\r\nNats-Subject: "
 _TIME_STAMP: Final = b"\r\nNats-Time-Stamp: "
 _MESSAGE_ID: Final = b"\r\nNats-Msg-Id: "
 _TRACEPARENT: Final = b"\r\ntraceparent: "
@@ -139,6 +140,48 @@ async def read_newest(bus: Bus, last_seq: int, limit: int, *, timeout_s: float =
     request: dict[str, object] = {"seq": max(1, last_seq - limit + 1), "next_by_subj": ">", "batch": limit}
     batch = await read_batch(bus, NOTIFICATIONS, request, timeout_s=timeout_s)
     return [_stored(message) for message in batch.messages]
+
+
+class Stretch(NamedTuple):
+    """What lies on a stretch of the stream.
+
+    Attributes:
+        found: (subject, sequence, body) of each push that was wanted, oldest first.
+        last_seq: the last sequence that was read, 0 where there is nothing.
+        ended: whether nothing lies behind it.
+    """
+
+    found: list[tuple[str, int, bytes]]
+    last_seq: int
+    ended: bool
+
+
+async def read_stretch(  # noqa: PLR0913 - from where, how much, for whom
+    bus: Bus, from_seq: int, count: int, wanted: Container[str], *, max_bytes: int, timeout_s: float = 5.0
+) -> Stretch:
+    """Read the stream as it lies, whosever pushes they are: of many feeds at once the cheapest way.
+
+    Args:
+        bus: the connection.
+        from_seq: where to begin, inclusive.
+        count: messages at most.
+        wanted: the subjects (`subjects.notify`) whose pushes are asked for.
+        max_bytes: after which the server ends, having sent the message that exceeded it.
+        timeout_s: seconds to wait.
+
+    Raises:
+        BusUnavailable: no answer, or a torn one.
+        JetStreamError: the server refused; `code` is the status.
+    """
+    request: dict[str, object] = {"seq": max(from_seq, 1), "batch": count, "max_bytes": max_bytes}
+    batch = await read_batch(bus, NOTIFICATIONS, request, timeout_s=timeout_s)
+    found: list[tuple[str, int, bytes]] = []
+    for message in batch.messages:
+        subject = (find_header(message.raw_headers, _SUBJECT) or b"").decode(errors="replace")
+        if subject in wanted:
+            found.append((subject, sequence_of(message), message.payload))
+    last_seq = sequence_of(batch.messages[-1]) if batch.messages else 0
+    return Stretch(found, last_seq, not batch.messages or not batch.pending)
 
 
 async def last_seqs(

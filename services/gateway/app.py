@@ -31,6 +31,8 @@ from services.gateway.tasks import Tasks
 from services.gateway.timers import RESOLUTION_S, TimerWheel
 
 _CONNECT_S: Final = 3600.0
+_PATIENCE: Final = 0.8
+"""Of the time after which a session that is not live is closed: who would have to wait for longer is told at once."""
 _GC_THRESHOLDS: Final = (50_000, 20, 50)
 """Collections of young objects are rarer than the default's 700: a storm of reconnects takes half the time so."""
 
@@ -62,7 +64,13 @@ async def serve(runtime: Runtime, settings: GatewaySettings) -> None:
     if bus is None:
         listening.close()
         return
-    hub = Hub(bus, tasks, connections_per_player=settings.connections_per_player, tracing=runtime.tracing)
+    hub = Hub(
+        bus,
+        tasks,
+        connections_per_player=settings.connections_per_player,
+        patience_s=settings.authentication_s * _PATIENCE,
+        tracing=runtime.tracing,
+    )
     wheel = TimerWheel(time.monotonic())
     authenticator = make_authenticator(settings)
     limits = settings.per_connection

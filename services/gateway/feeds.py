@@ -9,22 +9,20 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from libs.bus.connection import Bus
 from libs.bus.errors import BusError
-from libs.bus.feed import LivePush, last_seqs, read_pushes, watch_pushes
+from libs.bus.feed import LivePush, watch_pushes
 from libs.contracts import frames
 from libs.contracts.ids import PlayerId
 from libs.contracts.reasons import CloseCode
 from libs.contracts.retention import KEPT_PUSHES
 from libs.runtime.logs import get_logger
-from libs.runtime.tracing import OFF, Tracing
 from services.gateway import metrics
 from services.gateway.effects import Resume
 from services.gateway.feed import Chain, Push, Verdict, is_recent, missed
+from services.gateway.feed_source import FeedSource
 from services.gateway.framing import text_frame
-from services.gateway.questions import Questions
+from services.gateway.histories import Crowded
 from services.gateway.spans import traced
-from services.gateway.tasks import Tasks
 
 if TYPE_CHECKING:
     from libs.bus.subscription import Subscription
@@ -36,9 +34,6 @@ _ROUNDS: Final = 8
 """Of reading history in vain before it is left to a later try: a replica that lags catches up within a few."""
 _PATIENT_ROUNDS: Final = 3
 """In which a position beyond the stream's end is put down to a lagging replica; after them it counts as unknown."""
-_HISTORY_TIMEOUT_S: Final = 3.0
-_POSITIONS_TIMEOUT_S: Final = 3.0
-_CONCURRENT_HISTORIES: Final = 64
 
 
 class Listener(Protocol):
@@ -50,6 +45,10 @@ class Listener(Protocol):
 
     def end(self, code: CloseCode, reason: str) -> None:
         """Close the session."""
+        ...
+
+    def turn_away(self, reason: str, after_s: float) -> None:
+        """Close the session before it is live: it is to come back after so many seconds."""
         ...
 
 
@@ -67,43 +66,6 @@ class Joiner(NamedTuple):
     listener: Listener
     resume: Resume | None
     admit: Callable[[Replay], None]
-
-
-class FeedSource(NamedTuple):
-    """What every feed needs."""
-
-    bus: Bus
-    positions: Questions[PlayerId | None, int]
-    tasks: Tasks
-    histories: asyncio.Semaphore
-    on_regress: Callable[[], None]
-    on_stalled: "Callable[[Feed], None]"
-    tracing: Tracing
-
-
-def make_source(
-    bus: Bus,
-    tasks: Tasks,
-    *,
-    on_regress: Callable[[], None],
-    on_stalled: "Callable[[Feed], None]",
-    tracing: Tracing = OFF,
-) -> FeedSource:
-    """What every feed of one hub shares.
-
-    Args:
-        bus: the connection.
-        tasks: the owner of what runs.
-        on_regress: hears of a sequence that went backwards: the stream may be another one.
-        on_stalled: hears of a feed that could not catch up; it is to be asked again.
-        tracing: spans of live pushes, if they are on.
-    """
-
-    async def ask(players: list[PlayerId | None]) -> dict[PlayerId | None, int]:
-        return await last_seqs(bus, players, timeout_s=_POSITIONS_TIMEOUT_S)
-
-    histories = asyncio.Semaphore(_CONCURRENT_HISTORIES)
-    return FeedSource(bus, Questions(tasks, ask), tasks, histories, on_regress, on_stalled, tracing)
 
 
 class Feed:
@@ -210,7 +172,11 @@ class Feed:
         self._again = False
         self._begin_round()
         # Most players have missed nothing, and then the answer is all that is needed: no task for each of a storm.
-        self._source.positions.put(self.player, self._on_position)
+        self._source.positions.put(self.player, self._on_position, self._is_wanted)
+
+    def _is_wanted(self) -> bool:
+        """Whether anybody waits for what is asked on behalf of this feed."""
+        return not self._closed
 
     def check(self, stored_last: int) -> None:
         """The stream's last sequence in this feed was read: catch up where it is ahead."""
@@ -246,6 +212,8 @@ class Feed:
                 if stored_last is None:
                     self._begin_round()
                     stored_last = await self._source.positions.get(self.player)
+                    if self._closed:
+                        return
                 whole = await self._finish_round(stored_last, patient=failures < _PATIENT_ROUNDS)
                 stored_last = None
                 if whole and not self._again:
@@ -254,6 +222,10 @@ class Feed:
                     failures += 1
                     await asyncio.sleep(_RETRY_S)
             why = "its history cannot be read whole"
+        except Crowded as crowded:
+            self.running = False
+            self._turn_away(crowded)
+            return
         except BusError as error:
             why = str(error)
         finally:
@@ -265,6 +237,13 @@ class Feed:
             return
         _log.warning("feed.not_caught_up", player=self.player, reason=why)
         self._source.on_stalled(self)
+
+    def _turn_away(self, crowded: Crowded) -> None:
+        """Nobody is live here: those who need a history come back later, the others need none."""
+        for joiner in [joiner for joiner in self._joiners if joiner.resume is not None]:
+            joiner.listener.turn_away(str(crowded), crowded.after_s)
+        if not self._closed and self._joiners:
+            self.catch_up()
 
     def _begin_round(self) -> None:
         self._chain.catching_up = True
@@ -280,8 +259,13 @@ class Feed:
     async def _finish_round(self, stored_last: int, *, patient: bool) -> bool:
         """Read what is needed, join it with what came live; whether nothing is missing."""
         lowest = self._lowest_needed(stored_last)
-        history = None if lowest is None else await self._read(lowest)
-        return self._settle(stored_last, lowest, history, patient=patient)
+        history: list[Push] | None = None
+        if lowest is not None:
+            patient = bool(self.listeners) or self.player is None
+            history = await self._source.histories.get(
+                self.player, lowest, stored_last, wanted=self._is_wanted, patient=patient
+            )
+        return self._closed or self._settle(stored_last, lowest, history, patient=patient)
 
     def _lowest_needed(self, stored_last: int) -> int | None:
         """The position from which history has to be read; None where nobody has missed anything."""
@@ -294,11 +278,6 @@ class Feed:
             if joiner.resume is not None and joiner.resume.seq < stored_last
         ]
         return min(needed, default=None)
-
-    async def _read(self, lowest: int) -> list[Push]:
-        async with self._source.histories:
-            stored = await read_pushes(self._source.bus, self.player, lowest, timeout_s=_HISTORY_TIMEOUT_S)
-        return [Push(push.seq, 0, push.body) for push in stored]
 
     def _settle(self, stored_last: int, lowest: int | None, history: list[Push] | None, *, patient: bool) -> bool:
         """Not async on purpose: hand-out, admission and going live are one moment."""

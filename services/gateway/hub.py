@@ -22,7 +22,8 @@ from services.gateway import metrics
 from services.gateway.crowd import Crowd, Present
 from services.gateway.effects import Resume
 from services.gateway.feed import Push
-from services.gateway.feeds import Feed, Joiner, Replay, make_source
+from services.gateway.feed_source import make_source
+from services.gateway.feeds import Feed, Joiner, Replay
 from services.gateway.questions import Questions
 from services.gateway.stream_watch import Found, StreamWatch
 from services.gateway.tasks import Tasks
@@ -68,14 +69,30 @@ class _Player:
 class Hub:
     """The sessions of one gateway and their feeds."""
 
-    def __init__(self, bus: Bus, tasks: Tasks, *, connections_per_player: int, tracing: Tracing = OFF) -> None:
+    def __init__(
+        self, bus: Bus, tasks: Tasks, *, connections_per_player: int, patience_s: float, tracing: Tracing = OFF
+    ) -> None:
+        """A hub without sessions.
+
+        Args:
+            bus: the connection.
+            tasks: the owner of what runs.
+            connections_per_player: over all gateways; one more ends the oldest.
+            patience_s: who would have to wait for longer until what was missed is at hand is told to come later.
+            tracing: spans of live pushes, if they are on.
+        """
         self.id = new_id()
         self._bus = bus
         self._tasks = tasks
         self._connections_per_player = connections_per_player
         self._watch = StreamWatch(bus, tasks)
         self._source = make_source(
-            bus, tasks, on_regress=self._watch.suspect, on_stalled=self._watch.stalled, tracing=tracing
+            bus,
+            tasks,
+            on_regress=self._watch.suspect,
+            on_stalled=self._watch.stalled,
+            patience_s=patience_s,
+            tracing=tracing,
         )
         self._revocations = Questions(tasks, self._read_revocations)
         self._everybody = Feed(self._source, None, keep_recent=True)
@@ -145,6 +162,14 @@ class Hub:
                 async with asyncio.timeout(timeout_s):
                     await self._emptied.wait()
 
+    def come_later(self) -> float | None:
+        """Seconds after which whoever has missed something should come, where they could not be served now."""
+        return self._source.histories.come_later()
+
+    def later(self) -> float:
+        """Seconds after which a session that could not be served may come back."""
+        return self._source.histories.later()
+
     # --- sessions ------------------------------------------------------------------------------------------------
 
     def arrived(self, session: "Session") -> None:
@@ -167,14 +192,21 @@ class Hub:
         return self._is_covered(player, await self._revocations.get(player), issued_at)
 
     def ask_revoked(
-        self, player: PlayerId, issued_at: float | None, answered: Callable[[bool | BusError], None]
+        self,
+        player: PlayerId,
+        issued_at: float | None,
+        answered: Callable[[bool | BusError], None],
+        wanted: Callable[[], bool],
     ) -> None:
-        """As `is_revoked`, but not a coroutine: `answered` is called later, with the error where nobody answers."""
+        """As `is_revoked`, but not a coroutine: `answered` is called later, with the error where nobody answers.
+
+        Where `wanted` is false by then, nothing is asked, and it is not called.
+        """
 
         def judge(body: bytes | BusError | None) -> None:
             answered(body if isinstance(body, BusError) else self._is_covered(player, body, issued_at))
 
-        self._revocations.put(player, judge)
+        self._revocations.put(player, judge, wanted)
 
     async def _read_revocations(self, players: list[PlayerId]) -> dict[PlayerId, bytes | None]:
         found = await read_revocations(self._bus, players)

@@ -25,6 +25,12 @@ RESUMES = Counter("starwake_gateway_resumes_total", "Sessions that asked to resu
 REFUSED_UPGRADES = Counter("starwake_gateway_refused_upgrades_total", "Upgrade requests refused.", ["status"])
 EVICTIONS = Counter("starwake_gateway_evictions_total", "Sessions ended because their player had too many.")
 HOLES = Counter("starwake_gateway_feed_holes_total", "Holes seen in live feeds, each filled from the stream.")
+HISTORIES = Counter(
+    "starwake_gateway_histories_total", "Players' histories read, one by one or many in one go.", ["how"]
+)
+UNREAD_HISTORIES = Counter(
+    "starwake_gateway_histories_not_read_total", "Histories not read because nobody waited for them any more."
+)
 STALLED_FEEDS = Gauge("starwake_gateway_stalled_feeds", "Feeds that wait for the stream to answer.")
 OUTBOX_BYTES = Gauge("starwake_gateway_outbox_bytes", "Bytes that wait for sockets, over all connections.")
 

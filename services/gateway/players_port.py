@@ -7,6 +7,7 @@ of an idle one.
 import asyncio
 import contextlib
 import functools
+import random
 import time
 from collections.abc import Collection
 from http import HTTPStatus
@@ -30,6 +31,7 @@ _MAX_REQUEST_BYTES: Final = 131_072
 _TOLD_BYTES: Final = 200
 
 _log = SparingLogger(get_logger("gateway.port"))
+_RETRY_S: Final = (0.0, 4.0)
 
 
 class Door:
@@ -65,13 +67,19 @@ class Door:
         """Whether this upgrade request may go ahead, its token apart."""
         hub = self._surroundings.hub
         if self.draining:
-            return upgrade.Refused(HTTPStatus.SERVICE_UNAVAILABLE, "the server is restarting", _RETRY_SOON)
+            return upgrade.come_later("the server is restarting", _soon())
         if hub.sessions >= self._max_connections:
-            return _TOO_MANY
+            return upgrade.come_later("too many connections", _soon())
         answer = upgrade.examine(method, target, headers, self._origins)
         # Who brings a token is not kept out by those who bring none.
         stranger = isinstance(answer, upgrade.Accepted) and answer.token is None
-        return _TOO_MANY if stranger and hub.unauthenticated >= self._max_unauthenticated else answer
+        if stranger and hub.unauthenticated >= self._max_unauthenticated:
+            return upgrade.come_later("too many connections", _soon())
+        if isinstance(answer, upgrade.Accepted) and answer.resume is not None:
+            after_s = hub.come_later()
+            if after_s is not None:
+                return upgrade.come_later("too many players come back at once", after_s)
+        return answer
 
     def may_look_up(self) -> bool:
         """Whether one more token may wait for its key."""
@@ -101,7 +109,7 @@ class Door:
         except TokenRefused as refusal:
             return upgrade.Refused(HTTPStatus.UNAUTHORIZED, str(refusal), upgrade.INVALID_TOKEN)
         except KeysUnavailable as error:
-            return upgrade.Refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error), _RETRY_SOON)
+            return upgrade.come_later(str(error), _soon())
 
     def open_at_once(self, transport: asyncio.Transport, request: upgrade.Request) -> WebSocket | None:
         """Answer this request with a WebSocket, None where it is not to have one or its token's key must be fetched."""
@@ -145,8 +153,9 @@ def _told(headers: upgrade.HeaderList, name: bytes) -> str:
     return b", ".join(value for key, value in headers if key == name)[:_TOLD_BYTES].decode("latin-1")
 
 
-_RETRY_SOON: Final = (("Retry-After", "1"),)
-_TOO_MANY: Final = upgrade.Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections", _RETRY_SOON)
+def _soon() -> float:
+    """Seconds until whoever was refused may come again; random, so that thousands do not come together once more."""
+    return random.uniform(*_RETRY_S)  # noqa: S311 - no secret
 
 
 class Arrival(asyncio.Protocol):

@@ -68,6 +68,7 @@ class Session:
         "_least_all_seq",
         "_least_seq",
         "_replay_bytes",
+        "_return_after_ms",
         "_sent_bytes",
         "_socket",
         "_stuck_since",
@@ -97,6 +98,7 @@ class Session:
         self._least_all_seq = 0
         self._waiting_pushes = 0
         self._replay_bytes = 0
+        self._return_after_ms: int | None = None
         self._stuck_since: float | None = None
         self._sent_bytes = 0
 
@@ -124,6 +126,11 @@ class Session:
     def end(self, code: CloseCode, reason: str) -> None:
         """Close the session: drain, revocation, eviction, a lost feed, a slow consumer."""
         self._carry_out(self._connection.end(code, reason))
+
+    def turn_away(self, reason: str, after_s: float) -> None:
+        """Close the session before it is live; `bye` tells to come back after so many seconds."""
+        self._return_after_ms = round(after_s * 1000)
+        self.end(CloseCode.FEED_INTERRUPTED, reason)
 
     def end_once_answered(self, code: CloseCode, reason: str) -> None:
         """Close the session as soon as no command of its waits for the command service."""
@@ -278,9 +285,10 @@ class Session:
         hub.left(self)
         self._surroundings.wheel.remove(self)
         stuck = self._stuck_since is not None
-        if self.live and not (stuck and code is CloseCode.SLOW_CONSUMER):
-            low, high = _RECONNECT_MS
-            after_ms = random.randint(low, high) if code.reconnect else 0  # noqa: S311 - no secret
+        # Before it is live, too: who has shown a token and is to come back learns when.
+        told = self.live or (self.player is not None and code.reconnect)
+        if told and not (stuck and code is CloseCode.SLOW_CONSUMER):
+            after_ms = self._told_to_return() if code.reconnect else 0
             bye = frames.bye_frame(code, reason, reconnect=code.reconnect, reconnect_after_ms=after_ms)
             self._socket.write(text_frame(bye))
         self.live = False
@@ -288,6 +296,12 @@ class Session:
             self._socket.abort(code)
         else:
             self._socket.close(code, reason, flush_s=_FLUSH_S)
+
+    def _told_to_return(self) -> int:
+        """When the client may come back, in milliseconds; random, for the sake of those who are closed with it."""
+        if self.live:
+            return random.randint(*_RECONNECT_MS)  # noqa: S311 - no secret
+        return self._return_after_ms or round(self._surroundings.hub.later() * 1000)
 
     def _verify(self, effect: asked.Verify) -> None:
         try:
@@ -321,7 +335,10 @@ class Session:
     def _join(self, effect: asked.Join) -> None:
         if self._connection.phase is Phase.JOINING:  # its deadline ends that
             answered = functools.partial(self._join_unless_revoked, effect)
-            self._surroundings.hub.ask_revoked(effect.player, self.issued_at, answered)
+            self._surroundings.hub.ask_revoked(effect.player, self.issued_at, answered, self._is_joining)
+
+    def _is_joining(self) -> bool:
+        return self._connection.phase is Phase.JOINING
 
     def _join_unless_revoked(self, effect: asked.Join, revoked: bool | BusError) -> None:  # noqa: FBT001 - an answer
         if isinstance(revoked, BusError):

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import hashlib
+import math
 from collections.abc import Collection, Mapping, Sequence
 from http import HTTPStatus
 from typing import Final, NamedTuple
@@ -111,6 +112,11 @@ class Refused(msgspec.Struct, frozen=True):
             *(f"{name}: {value}" for name, value in self.headers),
         ]
         return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def come_later(reason: str, after_s: float) -> Refused:
+    """The answer to a request that cannot be served now, but may be after so many seconds (RFC 9110, 10.2.3)."""
+    return Refused(HTTPStatus.SERVICE_UNAVAILABLE, reason, (("Retry-After", str(max(1, math.ceil(after_s)))),))
 
 
 INVALID_TOKEN: Final = (("WWW-Authenticate", 'Bearer error="invalid_token"'),)

@@ -15,10 +15,10 @@ from typing import Annotated
 import msgspec
 import uvloop
 
-from tests.bench.load import crowd, evening, steady
+from tests.bench.load import crowd, evening, returning, steady
 from tests.bench.load.player import Dialect
 
-ACTIONS = steady.ACTIONS | crowd.ACTIONS | evening.ACTIONS
+ACTIONS = steady.ACTIONS | crowd.ACTIONS | evening.ACTIONS | returning.ACTIONS
 
 
 class Spec(msgspec.Struct, kw_only=True):

@@ -31,6 +31,7 @@ class Frame(msgspec.Struct):
     feed: str = ""
     recovered: bool | None = None
     event: str | None = None
+    reconnect_after_ms: int | None = None
     data: msgspec.Raw = msgspec.Raw(b"null")
     error: msgspec.Raw = msgspec.Raw(b"null")
     result: msgspec.Raw = msgspec.Raw(b"null")

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 Results = Mapping[str, Mapping[str, Any]]
 """`results.json`, its part `scenarios`."""
-NOT_DONE: Final = ("missing", "lost", "doubled", "early", "refused", "unanswered", "not_recovered")
+NOT_DONE: Final = ("missing", "lost", "doubled", "early", "refused", "unanswered", "not_recovered", "closed_unserved")
 """Figures that say that the work was not done, or not well: whoever has one above 0 has won nothing."""
 
 
@@ -130,6 +130,9 @@ GOALS = (
     Goal("1,000,000 pending: NATS's memory", "million", "memory_mb_after_nats", "MB", "less", 700),
     Goal("5,000 players connect at once", "storm", "all_greeted_s", "s", "less", 3),
     Goal("of them refused", "storm", "refused", "", "less", 0, floor=""),
+    Goal("resume storm: 5,000 players, 20 pushes each", "resume-storm-20", "all_live_s", "s", "less", 3, floor=""),
+    Goal("resume storm: 2,000 players, 120 pushes each", "resume-storm-120", "all_live_s", "s", "less", 15, floor=""),
+    Goal("of them closed unserved", "resume-storm-120", "closed_unserved", "", "less", 0, floor=""),
     Goal("one frame to 10,000 sockets", "crowd", "to_all_s_p50", "s", "less", 0.35, stretch=0.2),
     Goal("memory of an idle connection", "crowd", "idle_kb", "kB", "less", 21),
     Goal("an evening in the game: order p99", "evening", "order_ms_p99", "ms", "less"),

@@ -100,3 +100,29 @@ async def test_one_answer_that_is_taken_badly_costs_no_other(tasks: Tasks) -> No
     finally:
         loop.set_exception_handler(None)
     assert complaints == ["not mine"]
+
+
+async def test_nothing_is_asked_for_whoever_has_gone_meanwhile(tasks: Tasks) -> None:
+    oracle = Oracle()
+    questions = Questions(tasks, oracle.ask)
+    heard: list[tuple[str, int | BusError]] = []
+    here = {"a", "bb", "dddd"}
+    for key in ("a", "bb", "ccc", "dddd", "ccc"):
+        questions.put(key, lambda answer, key=key: heard.append((key, answer)), lambda key=key: key in here)
+        if key == "a":
+            await eventually(lambda: bool(oracle.asked))
+    here.discard("bb")
+    oracle.may.set()
+    await eventually(lambda: len(heard) == 2)
+    assert oracle.asked == [["a"], ["dddd"]]
+    assert heard == [("a", 1), ("dddd", 4)]
+
+
+async def test_while_nobody_answers_fewer_are_asked_for_at_once(tasks: Tasks) -> None:
+    oracle = Oracle()
+    oracle.may.set()
+    oracle.failure = BusUnavailable("no answer")
+    questions = Questions(tasks, oracle.ask)
+    outcomes = await asyncio.gather(*(questions.get(f"{number}") for number in range(1000)), return_exceptions=True)
+    assert all(isinstance(outcome, BusUnavailable) for outcome in outcomes)
+    assert [len(asked) for asked in oracle.asked][:3] == [512, 256, 128]

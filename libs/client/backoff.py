@@ -57,6 +57,10 @@ class Backoff:
             return 0.0
         return self._dice(SHORTEST_S, FIRST_CEILING_S) if progress else self.delay_s()
 
+    def after_refusal(self, after_s: float | None) -> float:
+        """Seconds to wait after no connection came about; `after_s` is the server's wish, in whole seconds: spread."""
+        return self.delay_s() if after_s is None else after_s + self._dice(0.0, max(1.0, after_s / 2))
+
     def after_close(self, code: int | None, bye: Bye | None) -> float:
         """Seconds to wait after a close that asks to come back. The server's own wish counts, it is spread already."""
         if bye is not None and bye.reconnect_after_ms is not None:

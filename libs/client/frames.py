@@ -4,12 +4,13 @@ The structs are this side's own rather than the gateway's: a client reads tolera
 what a server writes strictly.
 """
 
-from datetime import datetime
+import re
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
 
-from libs.contracts.frames import MAX_FRAME_BYTES, Position
+from libs.contracts.frames import MAX_FRAME_BYTES, UNREADABLE, Position
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -87,6 +88,9 @@ class Bye(msgspec.Struct, frozen=True, tag="bye", tag_field="type", kw_only=True
     reconnect_after_ms: int | None = None
 
 
+_PLACE = re.compile(r'\{"type":"push",(?:"feed":"(all)",)?"seq":(\d{1,19}),"prev":(\d{1,19})[,}]')
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
 ServerFrame = Hello | Reply | ErrorFrame | PushFrame | Ping | Bye
 
 _decoder: msgspec.json.Decoder[ServerFrame] = msgspec.json.Decoder(ServerFrame)
@@ -100,6 +104,15 @@ def decode(text: str | bytes) -> ServerFrame:
         msgspec.DecodeError: not JSON, of no known `type`, or malformed.
     """
     return _decoder.decode(text)
+
+
+def place_of(text: str | bytes) -> PushFrame | None:
+    """The place in its feed of a push that cannot be read otherwise (`UNREADABLE`); None where it shows none."""
+    found = _PLACE.match(text if isinstance(text, str) else text.decode(errors="replace"))
+    if found is None:
+        return None
+    feed: Literal["player", "all"] = "all" if found[1] else "player"
+    return PushFrame(seq=int(found[2]), prev=int(found[3]), event=UNREADABLE, at=_LONG_AGO, feed=feed)
 
 
 def moment_of(value: object) -> datetime | None:

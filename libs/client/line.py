@@ -36,6 +36,8 @@ _SAID_BYTES = 300
 TOKEN_S = 15.0
 """How long a token provider may take."""
 
+_LONGEST_RETRY_S = 300.0
+
 BUSY_STATUSES = frozenset({408, 425, 429})
 """HTTP statuses below 500 that a later try may overcome."""
 
@@ -157,12 +159,14 @@ class Line:
     def _received(self, text: str | bytes) -> None:
         self.perform(self.protocol.received(text, self._loop.time()))
 
-    def _failed_to_open(self, error: Exception, fatal_at_first: StarwakeError | None) -> None:
+    def _failed_to_open(
+        self, error: Exception, fatal_at_first: StarwakeError | None, *, after_s: float | None = None
+    ) -> None:
         self.last_failure = str(error) or type(error).__name__
         logger.info("no connection: %s", self.last_failure)
         if fatal_at_first is not None:
             self._never_greeted(fatal_at_first)
-        self.perform(self.protocol.unreachable(self.last_failure))
+        self.perform(self.protocol.unreachable(self.last_failure, after_s))
 
     def _turned_away(self, error: InvalidStatus) -> None:
         status = error.response.status_code
@@ -170,7 +174,7 @@ class Line:
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             self._end(NotAuthenticated(f"the server refuses the token (HTTP {status}{said})"))
         elif status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in BUSY_STATUSES:
-            self._failed_to_open(CannotConnect(f"HTTP {status}{said}"), None)
+            self._failed_to_open(CannotConnect(f"HTTP {status}{said}"), None, after_s=_retry_after(error))
         else:
             self._end(CannotConnect(f"there is no Starwake at {self._url} (HTTP {status}{said})"))
 
@@ -333,3 +337,9 @@ def _said(refusal: InvalidStatus) -> str:
     body = (refusal.response.body or b"")[:_SAID_BYTES].decode(errors="replace").strip()
     line = body.partition("\n")[0].strip()
     return f": {line}" if line and line.isprintable() and not line.startswith("<") else ""
+
+
+def _retry_after(refused: InvalidStatus) -> float | None:
+    """The seconds that `Retry-After` asks for (RFC 9110, 10.2.3); None without, or where it is a date."""
+    seconds = refused.response.headers.get("Retry-After", "")
+    return min(float(seconds), _LONGEST_RETRY_S) if seconds.isascii() and seconds.isdigit() else None

@@ -35,13 +35,14 @@ from libs.client.frames import (
     decode,
     encode_command,
     moment_of,
+    place_of,
     resume_args,
 )
 from libs.client.outstanding import Outstanding
 from libs.client.renewal import Renewal
 from libs.client.room import Room
 from libs.client.values import Connected, Disconnected, Missed, Push
-from libs.contracts.frames import Position
+from libs.contracts.frames import UNREADABLE, Position
 
 logger = logging.getLogger("starwake.client")
 
@@ -131,9 +132,9 @@ class Protocol:
             args["resume"] = resume_args(self.position)
         return [Send(encode_command(str(uuid4()), "auth", args))]
 
-    def unreachable(self, reason: str) -> list[Effect]:
-        """No connection came about, and trying again may help."""
-        return self._go_down(None, reason, self._backoff.delay_s())
+    def unreachable(self, reason: str, after_s: float | None = None) -> list[Effect]:
+        """No connection came about, and trying again may help; after `after_s` seconds, where the server said so."""
+        return self._go_down(None, reason, self._backoff.after_refusal(after_s))
 
     def disconnected(self, code: int | None, reason: str, now: float) -> list[Effect]:
         """The connection is closed, with the server's close code if it sent one."""
@@ -175,13 +176,14 @@ class Protocol:
     # -- frames ----------------------------------------------------------------------------------------------------
 
     def received(self, text: str | bytes, now: float) -> list[Effect]:
-        """A frame from the server. One that cannot be read is left out: if it was a push, the chain will tell."""
+        """A frame from the server. One that cannot be read is left out; a push still keeps its place in the feed."""
         self._silent_at = now + self._silence_s
         try:
             frame = decode(text)
         except msgspec.DecodeError as error:
             logger.warning("unreadable frame: %s", error)
-            return []
+            place = place_of(text)
+            return [] if place is None else self._pushed(place)
         return self._dispatch(frame, now)
 
     def _dispatch(self, frame: ServerFrame, now: float) -> list[Effect]:
@@ -227,13 +229,15 @@ class Protocol:
             return []
         if verdict is Verdict.HOLE:
             return self._resynchronise("a push is missing")
-        if not self._room.take():
+        if frame.event != UNREADABLE and not self._room.take():
             return []
         effects: list[Effect] = []
         if verdict is Verdict.LOSS:
             effects.append(self._missed("a push is missing, and the server does not have it any more"))
         replayed = self._cursor.is_replay(frame)
         self._cursor.advance(frame)
+        if frame.event == UNREADABLE:
+            return effects
         push = Push(
             event=frame.event,
             at=frame.at,

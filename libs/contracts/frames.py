@@ -4,6 +4,8 @@ On the hot path a frame is put together from bytes that are already JSON: the co
 stored body of a push are passed through undecoded.
 """
 
+from typing import Any
+
 import msgspec
 
 from libs.contracts.ids import MAX_COMMAND_ID_CHARACTERS
@@ -62,6 +64,22 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="he
     limits: Limits
 
 
+UNREADABLE = "unreadable"
+"""The event of a push whose stored body is none: it keeps its place in the feed, and clients pass over it."""
+
+
+class _Body(msgspec.Struct):
+    event: str
+    data: msgspec.Raw = msgspec.Raw(b"{}")
+    at: str | msgspec.UnsetType = msgspec.UNSET
+    type: Any = msgspec.UNSET
+    feed: Any = msgspec.UNSET
+    seq: Any = msgspec.UNSET
+    prev: Any = msgspec.UNSET
+
+
+_OBJECT = ord("{")
+_decode_body = msgspec.json.Decoder(_Body).decode
 _encoder = msgspec.json.Encoder()
 _command_decoder = msgspec.json.Decoder(Command)
 
@@ -114,6 +132,39 @@ def error_frame(
 ) -> bytes:
     """An error frame; `id` is null where the client's frame had none that could be read."""
     return answer_frame(command_id, command, error_body(code, message, retry_after_ms))
+
+
+def is_push_body(body: bytes) -> bool:
+    """Whether a stored body may be joined into a push frame: a JSON object with an event, and none of the frame's own
+    fields, in UTF-8. `data` is only looked over, not decoded.
+    """  # noqa: D205 - one sentence
+    if not body.startswith(b"{") or not (body.isascii() or _is_utf8(body)):
+        return False
+    try:
+        found = _decode_body(body)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    unset = msgspec.UNSET
+    return (
+        found.type is unset
+        and found.seq is unset
+        and found.prev is unset
+        and found.feed is unset
+        and memoryview(found.data)[0] == _OBJECT
+    )
+
+
+def unreadable_body(at: str) -> bytes:
+    """What stands in for a body that `is_push_body` refuses; `at` as RFC 3339."""
+    return _encoder.encode({"event": UNREADABLE, "at": at, "data": {}})
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def push_frame(seq: int, prev: int, body: bytes) -> bytes:

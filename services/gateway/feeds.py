@@ -17,6 +17,7 @@ from libs.contracts.reasons import CloseCode
 from libs.contracts.retention import KEPT_PUSHES
 from libs.runtime.logs import get_logger
 from services.gateway import metrics
+from services.gateway.bodies import checked
 from services.gateway.effects import Resume
 from services.gateway.feed import Chain, Push, Verdict, is_recent, missed
 from services.gateway.feed_source import FeedSource
@@ -333,7 +334,7 @@ class Feed:
         return Replay(max(seq, self.position), True, found)
 
     def _on_push(self, live: LivePush) -> None:
-        push = Push(live.seq, live.prev, live.body)
+        push = Push(live.seq, live.prev, checked(live.seq, live.body))
         match self._chain.offer(push):
             case Verdict.DELIVER:
                 self._send(push)

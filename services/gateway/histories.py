@@ -18,6 +18,7 @@ from libs.contracts import subjects
 from libs.contracts.ids import PlayerId
 from libs.runtime.logs import get_logger
 from services.gateway import metrics
+from services.gateway.bodies import checked
 from services.gateway.feed import Push
 from services.gateway.pace import Pace
 from services.gateway.reading import MAX_TOGETHER, expected_wait_s, together_from
@@ -207,7 +208,7 @@ class Histories:
             self._pace.answered(asked_at, now)
             self._alone_s += _WEIGHT * (now - asked_at - self._alone_s)
             if not asked.done.done():
-                asked.done.set_result([Push(push.seq, 0, push.body) for push in stored])
+                asked.done.set_result([Push(push.seq, 0, checked(push.seq, push.body)) for push in stored])
         finally:
             self._alone -= 1
             self._dispatch()
@@ -241,7 +242,7 @@ class Histories:
                 pushes = wanted[subject]
                 for asked in pushes:
                     if number >= asked.low:
-                        asked.pushes.append(Push(number, 0, body))
+                        asked.pushes.append(Push(number, 0, checked(number, body)))
                         asked.bytes += len(body)
                         held += len(body)
             if stretch.ended:

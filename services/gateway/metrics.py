@@ -31,6 +31,9 @@ HISTORIES = Counter(
 UNREAD_HISTORIES = Counter(
     "starwake_gateway_histories_not_read_total", "Histories not read because nobody waited for them any more."
 )
+UNREADABLE_PUSHES = Counter(
+    "starwake_gateway_unreadable_pushes_total", "Stored bodies that are no push: clients are told to pass over them."
+)
 STALLED_FEEDS = Gauge("starwake_gateway_stalled_feeds", "Feeds that wait for the stream to answer.")
 OUTBOX_BYTES = Gauge("starwake_gateway_outbox_bytes", "Bytes that wait for sockets, over all connections.")
 

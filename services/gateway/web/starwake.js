@@ -30,6 +30,8 @@ const HELLO_TIMEOUT_MS = 15_000;
 const TOKEN_TIMEOUT_MS = 15_000;
 const LONGEST_TIMER_MS = 2 ** 31 - 1; // setTimeout takes a signed 32-bit number and fires at once beyond it
 const OWN_CLOSE = 4000; // a browser lets an application close with 1000 or 3000-4999 only
+const UNREADABLE = "unreadable"; // the event of a push that was stored as something else: passed over
+const PLACE = /^\{"type":"push",(?:"feed":"(all)",)?"seq":(\d+),"prev":(\d+)[,}]/;
 const STOPPING_CODES = new Set([1002, 1003, 1007, 1008, 1009, 1010]); // each says that we would do it again
 
 export class StarwakeError extends Error {
@@ -312,8 +314,11 @@ export class Starwake {
     try {
       frame = JSON.parse(String(text));
     } catch {
-      return this.#drop("the server sent what is no JSON");
+      const place = PLACE.exec(String(text)); // a push that cannot be read keeps its place: asked again, it would come again
+      if (!place) return this.#drop("the server sent what is no JSON");
+      frame = { type: "push", event: UNREADABLE, feed: place[1], seq: Number(place[2]), prev: Number(place[3]) };
     }
+    if (frame === null || typeof frame !== "object") return;
     if (this.#hello && this.#state.name === "live") this.#watch();
     if (frame.type === "push") this.#push(frame);
     else if (frame.type === "reply" || frame.type === "error") this.#answer(frame);
@@ -375,6 +380,11 @@ export class Starwake {
     // While a replay runs, `at` stays: it speaks for both feeds, and the other one may still lie behind.
     const at = replay === null ? (frame.at ?? position.at) : position.at;
     this.#position = { ...position, [feed === "all" ? "all" : "seq"]: frame.seq, at };
+    if (typeof frame.event !== "string" || frame.event === UNREADABLE) {
+      this.#endReplay();
+      this.#emit("position", this.#position);
+      return;
+    }
     /** @type {Push} */
     const push = { event: frame.event, data: frame.data ?? {}, seq: frame.seq, prev: frame.prev, feed, at: frame.at, replayed };
     this.#emit("push", push);

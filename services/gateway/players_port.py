@@ -354,7 +354,7 @@ class PlayersHttp(HttpToolsProtocol):
             self._early = early
             self._door.spawn(self, answer, answer.token)
         else:
-            self._refuse(_TOO_MANY)
+            self._refuse(upgrade.come_later("too many connections", _soon()))
 
     async def admit(self, accepted: upgrade.Accepted, token: str) -> None:
         """Open the WebSocket if the token holds, else refuse before the upgrade."""

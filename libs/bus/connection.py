@@ -20,7 +20,15 @@ from libs.bus.wire import WireClient
 __all__ = ["Bus", "BusOptions", "Message", "Subscription"]
 
 _log = structlog.stdlib.get_logger("starwake.bus")
+OLDEST_SERVER: Final = "2.14.3"
+"""Earlier ones have faults in message schedules that lose alarms."""
 _UNSAFE: Final = re.compile(r"[\x00-\x20\x7f]")
+
+
+def is_too_old(version: str) -> bool:
+    """PURE: whether a NATS server of this version (`2.14.2`, `2.15.0-RC.1`) is known to lose alarms."""
+    found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", version)
+    return found is not None and tuple(map(int, found.groups())) < tuple(map(int, OLDEST_SERVER.split(".")))
 
 
 class Bus:
@@ -86,6 +94,7 @@ class Bus:
             why = self._troubles.last or "no answer"
             raise BusUnavailable(f"no connection to NATS at {options.address} within {timeout_s:g} s: {why}")
         connecting.result()
+        self._look_at_version()
         # Not earlier: nats-py forgets all subscriptions at each failed attempt of the first connection.
         self._inbox = Subscription(self._client, self._replies.prefix + "*", "", self._replies.deliver)
 
@@ -313,7 +322,13 @@ class Bus:
     async def _reconnected(self) -> None:
         RECONNECTS.inc()
         _log.info("bus.reconnected", server=self._client.server_version)
+        self._look_at_version()
         self._tell(connected=True)
+
+    def _look_at_version(self) -> None:
+        version = self._client.server_version
+        if is_too_old(version):
+            _log.warning("bus.server_too_old", server=version, needs=OLDEST_SERVER, reason="its schedules lose alarms")
 
     def _lost(self) -> None:
         self._replies.fail_all("the connection to NATS was lost")

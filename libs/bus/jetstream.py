@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from libs.bus.connection import Bus
-from libs.bus.errors import JetStreamError, WrongLastSequence
+from libs.bus.errors import JetStreamError, NoResponders, WrongLastSequence
 
 API_TIMEOUT_S = 5.0
 
@@ -59,7 +59,12 @@ async def ask(bus: Bus, name: str, body: object = None, *, timeout_s: float = AP
         BusUnavailable: no answer; NoResponders where the server has no JetStream (yet).
     """
     payload = b"" if body is None else _encoder.encode(body)
-    answer = await bus.request(f"$JS.API.{name}", payload, timeout_s=timeout_s)
+    try:
+        answer = await bus.request(f"$JS.API.{name}", payload, timeout_s=timeout_s)
+    except NoResponders as error:
+        raise NoResponders(
+            "NATS runs without JetStream (`-js`, or `jetstream {}` in its configuration), or has just started"
+        ) from error
     raise_error(answer.payload)
     return _object.decode(answer.payload)
 

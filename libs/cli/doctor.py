@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from libs.bus.connection import Bus
+from libs.bus.connection import OLDEST_SERVER, Bus, is_too_old
 from libs.bus.errors import BusError, JetStreamError
 from libs.bus.jetstream import ask
 from libs.bus.provision import check_streams
@@ -31,8 +31,6 @@ from libs.store.schema import check_schema
 
 State = Literal["ok", "warning", "wrong"]
 
-# Earlier ones have faults in message schedules that lose alarms.
-OLDEST_NATS: Final = (2, 14, 3)
 _SKEW_SECONDS: Final = 1.0
 _VERSION_SECONDS: Final = 10.0
 _KEYS: Final = ("STARWAKE_JWT_SECRET", "STARWAKE_JWKS_URL", "STARWAKE_JWKS_FILE")
@@ -109,9 +107,10 @@ def nats_version_finding(name: str, text: str) -> Finding:
     if found is None:
         return Finding(name, "warning", f"version not understood: {text!r}")
     version = found.group()
-    if tuple(map(int, found.groups())) < OLDEST_NATS:
-        oldest = ".".join(map(str, OLDEST_NATS))
-        return Finding(name, "wrong", f"{version} is too old: its schedules lose alarms", f"use {oldest} or later")
+    if is_too_old(version):
+        return Finding(
+            name, "wrong", f"{version} is too old: its schedules lose alarms", f"use {OLDEST_SERVER} or later"
+        )
     return Finding(name, "ok", version)
 
 

@@ -1,15 +1,19 @@
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from libs.bus.connection import Bus
-from libs.bus.errors import BusUnavailable, StreamRefused
+from libs.bus.connection import Bus, BusOptions
+from libs.bus.errors import BusUnavailable, NoResponders, StreamRefused
 from libs.bus.jetstream import ask, consumer_info, stream_info
 from libs.bus.provision import check_streams, provision, refilled_by_another
 from libs.bus.publish import JetStreamPublisher
 from libs.bus.revocations import publish_revocation, read_revocations
 from libs.bus.streams import NOTIFICATIONS, REVOCATIONS, SCHEDULER, TIMERS, desired_streams
+from libs.cli.embedded.nats import nats_server_binary
+from libs.cli.embedded.ports import free_ports
+from libs.cli.embedded.process import Launch, start
 from libs.contracts.ids import PlayerId
 
 ALL = (TIMERS, NOTIFICATIONS, REVOCATIONS)
@@ -175,3 +179,17 @@ async def test_three_copies_on_one_server_are_refused_with_what_to_do(own_bus: B
     with pytest.raises(StreamRefused, match="STARWAKE_STREAM_REPLICAS=1") as refused:
         await provision(own_bus, 3)
     assert "removed" not in str(refused.value)
+
+
+async def test_a_server_without_jetstream_is_told_from_one_where_nobody_listens(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    server = await start(
+        Launch("nats", (str(nats_server_binary()), "-a", "127.0.0.1", "-p", str(port)), tmp_path / "nats.log", {})
+    )
+    bus = await Bus.connect(BusOptions(url=f"nats://127.0.0.1:{port}", name="test"))
+    try:
+        with pytest.raises(NoResponders, match="without JetStream"):
+            await provision(bus, 1)
+    finally:
+        await bus.close()
+        await server.stop(within=10)

@@ -18,6 +18,7 @@ from services.command.requests import OrderParser, Request
 from services.command.rules import World
 from tests.unit.command.rows import NOW
 
+KIND = "sounding"
 GUIDE = (Path(__file__).parents[3] / "README.md").read_text()
 
 
@@ -26,7 +27,8 @@ def printed(language: str) -> str:
     section = GUIDE.split("## A new order")[1]
     match = re.search(rf"^   ```{language}\n(.*?)^   ```", section, re.MULTILINE | re.DOTALL)
     assert match is not None
-    return re.sub(r"^   ", "", match[1], flags=re.MULTILINE)
+    # Under a name that the game will not have once somebody has followed the guide.
+    return re.sub(r"^   ", "", match[1], flags=re.MULTILINE).replace("probe", KIND)
 
 
 @pytest.fixture
@@ -36,14 +38,14 @@ def extended(tmp_path: Path) -> tuple[Game, World]:
     catalogue_file.write_text(catalogues.DEFAULT.read_text() + "\n" + printed("toml"))
     orders = tmp_path / "orders"
     orders.mkdir()
-    (orders / "probe.py").write_text(printed("python"))
+    (orders / f"{KIND}.py").write_text(printed("python"))
     catalogue = load_catalogue(catalogue_file)
     game = load_game(catalogue, orders)
     return game, World(catalogue, game.completions, lambda: "00000000-0000-7000-8000-000000000001")
 
 
-def launched(game: Game, world: World, star: str, *standing: str, command: str = "probe.launch") -> Decision:
-    args = {"kind": "probe", "site": "luna-1", "star": star}
+def launched(game: Game, world: World, star: str, *standing: str, command: str = f"{KIND}.launch") -> Decision:
+    args = {"kind": KIND, "site": "luna-1", "star": star}
     frame = json.dumps({"id": "c1", "command": command, "args": args}).encode()
     request = OrderParser(game.orders).parse(f"cmd.ada.{command}", frame)
     rows = PlayerRows(standing=set(standing) & set(ask_of(request, world).kinds))
@@ -61,10 +63,10 @@ def test_the_guide_takes_fewer_than_forty_lines() -> None:
 def test_the_guides_order_builds_what_it_says(extended: tuple[Game, World]) -> None:
     decision = launched(*extended, "Vega", "observatory")
     (build,) = decision.writes.started.values()
-    assert (build.kind, build.site, (build.due_at - NOW).total_seconds()) == ("probe", "luna-1", 7200)
+    assert (build.kind, build.site, (build.due_at - NOW).total_seconds()) == (KIND, "luna-1", 7200)
     completed, arrived = completion_events(build.completed())
     assert json.loads(completed.body)["event"] == "build.completed"
-    assert json.loads(arrived.body)["event"] == "probe.arrived"
+    assert json.loads(arrived.body)["event"] == f"{KIND}.arrived"
     assert json.loads(arrived.body)["data"] == {"star": "Vega", "site": "luna-1"}
 
 
@@ -128,8 +130,8 @@ def test_a_module_that_cannot_be_used_is_named_in_one_line(tmp_path: Path, name:
 
 def test_a_kind_whose_command_nobody_declares_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "catalogue.toml"
-    path.write_text('[kinds.probe]\ntitle = "Probe"\nduration = "1h"\ncommand = "probe.launch"')
-    with pytest.raises(OrdersError, match=r"probe\.launch"):
+    path.write_text('[kinds.ark]\ntitle = "Ark"\nduration = "1h"\ncommand = "ark.launch"')
+    with pytest.raises(OrdersError, match=r"ark\.launch"):
         load_game(load_catalogue(path))
     with pytest.raises(OrdersError, match="not a directory"):
         load_game(load_catalogue(), tmp_path / "none")

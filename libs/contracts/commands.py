@@ -4,6 +4,7 @@ A game's own commands declare theirs beside their handler in the command service
 """
 
 from typing import Annotated, Any, Final, Literal
+from unicodedata import normalize
 
 import msgspec
 
@@ -17,12 +18,28 @@ waits then sends it once more with that count; whoever has given up does not, an
 
 _TEN_YEARS_S: Final = 315_360_000
 
+MAX_SITE_CHARACTERS: Final = 64
+
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Site = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=MAX_SITE_CHARACTERS,
+        description="Taken in Unicode's normal form C and without white space around it, so that names that look alike"
+        " are one site; replies and pushes show it so.",
+    ),
+]
 # In Python `$` matches before a final newline too, and what does not, `\Z`, no JavaScript reads: hence the length.
 Uuid = Annotated[
     str,
     msgspec.Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", max_length=36),
 ]
+
+
+def normal_site(site: str) -> str:
+    """A site's name as it is kept: NFC (Unicode Standard Annex 15), without white space around it."""
+    return site.strip() if site.isascii() else normalize("NFC", site).strip()
 
 
 class NoArgs(msgspec.Struct, frozen=True):
@@ -33,7 +50,7 @@ class BuildStart(msgspec.Struct, frozen=True):
     """`build.start` and `build.queue`: a catalogue kind, on one of the player's sites."""
 
     kind: Name
-    site: Name
+    site: Site
 
 
 class BuildCancel(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from libs.contracts.commands import MAX_SITE_CHARACTERS, normal_site
 from libs.contracts.frames import MAX_FRAME_BYTES, Command, decode_command, is_command_id
 from libs.contracts.ids import CommandId, PlayerId, is_player_id
 from libs.contracts.reasons import ErrorCode, Refusal
@@ -60,7 +61,7 @@ class OrderParser:
         if command.id is None or not is_command_id(command.id):
             raise Refusal(ErrorCode.BAD_REQUEST, "an order needs an id of 1 to 64 characters")
         refuse_nul(command.id)
-        args = decode_args(decoder, command)
+        args = _with_normal_site(decode_args(decoder, command))
         if _ESCAPED_NUL in bytes(command.args):  # JSON has no other way to write it
             raise Refusal(ErrorCode.BAD_REQUEST, _NUL)
         try:
@@ -106,6 +107,23 @@ def decode_args(decoder: "msgspec.json.Decoder[Any]", command: Command) -> Any: 
         return decoder.decode(command.args)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refusal(ErrorCode.BAD_REQUEST, f"args: {error}") from error
+
+
+def _with_normal_site(args: Any) -> Any:  # noqa: ANN401 - the order's own Struct
+    """The arguments with `site`, where they have one, as it is kept: names that look alike are one site.
+
+    Raises:
+        Refusal: bad_request, nothing is left of it, or it is too long.
+    """
+    site = getattr(args, "site", None)
+    if not isinstance(site, str):
+        return args
+    normal = normal_site(site)
+    if normal == site:
+        return args
+    if not 0 < len(normal) <= MAX_SITE_CHARACTERS:
+        raise Refusal(ErrorCode.BAD_REQUEST, f"a site's name has 1 to {MAX_SITE_CHARACTERS} characters")
+    return msgspec.structs.replace(args, site=normal)
 
 
 def fingerprint(args: bytes | msgspec.Raw) -> bytes:

@@ -16,6 +16,7 @@ from libs.contracts.ids import PlayerId
 from libs.contracts.reasons import CloseCode
 from libs.contracts.retention import KEPT_PUSHES
 from libs.runtime.logs import get_logger
+from libs.runtime.sparing import SparingLogger
 from services.gateway import metrics
 from services.gateway.bodies import checked
 from services.gateway.effects import Resume
@@ -28,7 +29,7 @@ from services.gateway.spans import traced
 if TYPE_CHECKING:
     from libs.bus.subscription import Subscription
 
-_log = get_logger("gateway.feeds")
+_log = SparingLogger(get_logger("gateway.feeds"))
 
 _RETRY_S: Final = 0.05
 _ROUNDS: Final = 8

@@ -17,12 +17,13 @@ from libs.contracts.ids import PlayerId
 from libs.contracts.reasons import ErrorCode
 from libs.runtime import tracing as traces
 from libs.runtime.logs import get_logger
+from libs.runtime.sparing import SparingLogger
 from libs.runtime.tracing import OFF, TRACEPARENT, Tracing
 from services.gateway import metrics
 from services.gateway.effects import Forward
 from services.gateway.tasks import Tasks
 
-_log = get_logger("gateway.forwarding")
+_log = SparingLogger(get_logger("gateway.forwarding"))
 
 _LIST_COMMANDS: Final = "commands"
 _LIST_TIMEOUT_S: Final = 1.0

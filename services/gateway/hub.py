@@ -17,6 +17,7 @@ from libs.contracts import frames, subjects
 from libs.contracts.ids import PlayerId, new_id
 from libs.contracts.reasons import CloseCode
 from libs.runtime.logs import get_logger
+from libs.runtime.sparing import SparingLogger
 from libs.runtime.tracing import OFF, Tracing
 from services.gateway import metrics
 from services.gateway.crowd import Crowd, Present
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from services.gateway.session import Session
 
 _log = get_logger("gateway.hub")
+_sparing = SparingLogger(_log)
 
 _CLOSES_PER_S: Final = 200.0
 """How fast a drain goes where its window allows: few sessions are ended within a moment."""
@@ -219,7 +221,7 @@ class Hub:
         try:
             return _covers(parse_revocation(body), issued_at)
         except ValueError:
-            _log.error("revocation.malformed", player=player)
+            _sparing.error("revocation.malformed", player=player)
             return True
 
     def join(self, session: "Session", player: PlayerId, resume: Resume | None) -> None:
@@ -333,7 +335,7 @@ class Hub:
             elif action in (_CONNECTED, _PRESENT):
                 self._hear(held, _present_decoder.decode(body), asked=action == _CONNECTED)
         except ValueError:  # a DecodeError is one
-            _log.warning("control.malformed", player=player, action=action)
+            _sparing.warning("control.malformed", player=player, action=action)
 
     @staticmethod
     def _revoke(held: _Player, revoked_at: datetime) -> None:

@@ -13,6 +13,7 @@ from libs.contracts.ids import PlayerId, SessionId, new_id
 from libs.contracts.reasons import CloseCode, ErrorCode
 from libs.contracts.times import to_rfc3339
 from libs.runtime.logs import get_logger
+from libs.runtime.sparing import SparingLogger
 from services.gateway import effects as asked
 from services.gateway import feed_list, metrics
 from services.gateway.auth import Authenticator, Identity, TokenRefused
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from services.gateway.forwarding import Forwarder
     from services.gateway.hub import Hub, Welcome
 
-_log = get_logger("gateway.session")
+_log = SparingLogger(get_logger("gateway.session"))
 
 _FLUSH_S: Final = 5.0
 _WATCH_S: Final = 1.0

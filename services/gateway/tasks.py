@@ -5,8 +5,9 @@ from collections.abc import Coroutine
 from typing import Any
 
 from libs.runtime.logs import get_logger
+from libs.runtime.sparing import SparingLogger
 
-_log = get_logger("gateway.tasks")
+_log = SparingLogger(get_logger("gateway.tasks"))
 
 
 class Tasks:

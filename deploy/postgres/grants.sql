@@ -30,8 +30,8 @@ GRANT SELECT, DELETE, UPDATE (created_at) ON inbox TO starwake_scheduler;
 GRANT SELECT, INSERT, UPDATE ON refusal TO starwake_command;
 GRANT SELECT, DELETE, UPDATE (refused_at) ON refusal TO starwake_scheduler;
 
--- Both tell, and remove what is told. The id is generated always: nobody can set it.
-GRANT SELECT, INSERT, DELETE, UPDATE (id) ON outbox TO starwake_command, starwake_scheduler;
+-- Both tell, remove what is told, and set aside what cannot be. The id is generated always: nobody can set it.
+GRANT SELECT, INSERT, DELETE, UPDATE (id, set_aside) ON outbox TO starwake_command, starwake_scheduler;
 GRANT SELECT, INSERT, UPDATE ON feed_mark TO starwake_command, starwake_scheduler;
 
 -- Orders are queued by the command service and started by whoever completes the one before.

@@ -19,6 +19,7 @@ from libs.bus.publish import JetStreamPublisher, PublishResult
 from libs.bus.streams import TIMERS
 from libs.contracts import subjects
 from libs.contracts.alarms import Alarm
+from libs.contracts.ids import Revision
 from libs.contracts.subjects import AlarmKey
 from libs.contracts.times import LATEST, to_rfc3339
 
@@ -37,6 +38,8 @@ ArmResult = Literal["armed", "already"] | BusError
 _EXPECT_NONE: Final = "Nats-Expected-Last-Subject-Sequence: 0"
 _NEAR_HEADERS: Final = f"NATS/1.0\r\n{_EXPECT_NONE}\r\n\r\n".encode()
 _TOMBSTONE: Final = encode_headers({"Nats-Rollup": "sub", "Nats-TTL": "1s"})
+_NOBODYS: Final = AlarmKey("build", "00000000-0000-0000-0000-000000000000", Revision(1))
+"""No row has this id."""
 _SLICE: Final = 2_000
 """Subjects parsed between two turns of the event loop."""
 _SMALL_BYTES: Final = 10_000
@@ -110,6 +113,21 @@ class Alarms:
         failures = [result for result in results if isinstance(result, BusError)]
         if failures:
             _log.warning("bus.disarm_failed", failed=len(failures), of=len(keys), error=str(failures[0]))
+
+    async def probe(self) -> None:
+        """See whether alarms can be set: the tombstone of an alarm that nobody has is stored, and gone a second later.
+
+        Nothing else tells: a stream whose disk was full once refuses every message until its server is restarted, and
+        all that can be asked of it (nats-server 2.15: information, direct gets, consumers) answers as ever.
+
+        Raises:
+            BusError: they cannot.
+        """
+        (result,) = await self._publisher.publish_many(
+            [Outgoing(subjects.timer_set(_NOBODYS), b"", _TOMBSTONE)], timeout_s=self._timeout_s
+        )
+        if isinstance(result, BusError):
+            raise result
 
     async def pending(self, *, timeout_s: float = 60.0) -> AsyncIterator[PendingAlarms]:
         """All alarms that are set, in parts: slow (a million takes half a minute), so for a boot, never for polling.
@@ -186,7 +204,10 @@ def _pending(names: list[str], listed: int, total: int) -> PendingAlarms:
     foreign: list[str] = []
     for name in names:
         try:
-            keys.append(subjects.parse_alarm(name))
+            key = subjects.parse_alarm(name)
         except ValueError:
             foreign.append(name)
+            continue
+        if key != _NOBODYS:
+            keys.append(key)
     return PendingAlarms(keys, foreign, listed, total)

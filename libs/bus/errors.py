@@ -6,11 +6,14 @@ BusError
 |   +-- BusTimeout              no answer in the time given; what was asked for may have happened all the same
 |   +-- PermissionDenied        the server refused the subject to this user; trying again will not help
 +-- PayloadTooLarge             more bytes than the server takes in one message
++-- MessageRefused              its subject or its headers cannot be any
 +-- JetStreamError              JetStream answered with an error (`code`, `err_code`, `description`)
 |   +-- WrongLastSequence       an expectation on the last sequence does not hold (10071)
 +-- StreamRefused               a stream's or consumer's configuration cannot be repaired without loss
 +-- ConsumerGone                the consumer or its stream does not exist (any more): provision again
 """
+
+from typing import Final
 
 
 class BusError(Exception):
@@ -35,6 +38,10 @@ class PermissionDenied(BusUnavailable):
 
 class PayloadTooLarge(BusError):  # noqa: N818 - says what happened, as its siblings do
     """A message is bigger than the server's `max_payload`."""
+
+
+class MessageRefused(BusError):  # noqa: N818 - says what happened, as its siblings do
+    """A message's subject or headers cannot be any."""
 
 
 class JetStreamError(BusError):
@@ -63,3 +70,14 @@ class StreamRefused(BusError):  # noqa: N818 - says what happened, as its siblin
 
 class ConsumerGone(BusError):  # noqa: N818 - says what happened, as its siblings do
     """The consumer that is pulled from does not exist (any more)."""
+
+
+# Message size, header size beyond what the stream takes; nats-server, `server/errors.json`.
+_FINAL_CODES: Final = frozenset({10054, 10097})
+
+
+def is_final(error: BusError) -> bool:
+    """Whether the very same message would be refused again whenever it is tried: for its size, subject or headers."""
+    if isinstance(error, JetStreamError):
+        return error.err_code in _FINAL_CODES
+    return isinstance(error, PayloadTooLarge | MessageRefused)

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from libs.bus.connection import Bus
-from libs.bus.errors import BusError, BusUnavailable, JetStreamError
+from libs.bus.errors import BusError, BusUnavailable, JetStreamError, MessageRefused
 from libs.bus.headers import encode_headers
 from libs.bus.jetstream import ApiError
 from libs.bus.message import Message, Outgoing
@@ -197,7 +197,7 @@ class JetStreamPublisher:
         except BusError as error:
             batch.end(index, error)
         except ValueError as error:
-            batch.end(index, BusError(str(error)))
+            batch.end(index, MessageRefused(str(error)))
         else:
             self._in_flight += 1
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -11,12 +12,14 @@ import structlog
 from nats.nuid import NUID
 
 from libs.bus.connection import Bus, Subscription
-from libs.bus.errors import BusError, BusUnavailable
+from libs.bus.errors import BusError, BusUnavailable, PayloadTooLarge
 from libs.bus.message import Message
 from libs.bus.metrics import ERRORS
 
 _log = structlog.stdlib.get_logger("starwake.bus")
 _TYPE: Final = "io.nats.micro.v1"
+TooLarge = tuple[bytes, tuple[str, str] | None]
+"""The body, and the code and text, of what is answered instead of an answer that the server would not take."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -105,6 +108,7 @@ class Service:
 
     def __init__(self, bus: Bus, name: str, version: str, description: str, endpoints: Sequence[Endpoint]) -> None:
         self._bus = bus
+        self._too_large: TooLarge = (b"", ("500", "the answer is too large"))
         self._identity: dict[str, Any] = {
             "name": name,
             "id": NUID().next().decode(),
@@ -121,8 +125,15 @@ class Service:
         self._idle.set()
 
     @classmethod
-    async def start(
-        cls, bus: Bus, name: str, version: str, description: str, endpoints: Sequence[Endpoint]
+    async def start(  # noqa: PLR0913 - each named where it is called
+        cls,
+        bus: Bus,
+        name: str,
+        version: str,
+        description: str,
+        endpoints: Sequence[Endpoint],
+        *,
+        too_large: TooLarge | None = None,
     ) -> "Service":
         """Take requests from now on.
 
@@ -132,12 +143,14 @@ class Service:
             version: semantic version of the service.
             description: one sentence, shown by INFO.
             endpoints: where requests are taken.
+            too_large: answered in place of what the server would not take, so that nobody waits for it in vain.
 
         Raises:
             BusUnavailable: the server did not confirm the subscriptions in time; they are taken back.
             ValueError: an endpoint's subject or queue group cannot be one.
         """
         service = cls(bus, name, version, description, endpoints)
+        service._too_large = too_large or service._too_large
         for stats in service._stats:
             handler = service._endpoint_handler(stats)
             endpoint = stats.endpoint
@@ -202,12 +215,19 @@ class Service:
             self._idle.set()
         if not reply:
             return
-        if error is not None:
-            headers = {**_error_headers(*error), **(headers or {})}
         try:
-            self._bus.publish(reply, body, headers=headers)
+            self._send(reply, body, error, headers)
+        except PayloadTooLarge as failure:
+            _log.error("bus.answer_too_large", error=str(failure))
+            with suppress(BusError):
+                self._send(reply, *self._too_large, None)
         except (BusError, ValueError) as failure:  # a stranger's inbox may be no subject
             _log.warning("bus.answer_lost", error=str(failure))
+
+    def _send(self, reply: str, body: bytes, error: tuple[str, str] | None, headers: Mapping[str, str] | None) -> None:
+        if error is not None:
+            headers = {**_error_headers(*error), **(headers or {})}
+        self._bus.publish(reply, body, headers=headers)
 
     def _endpoint_handler(self, stats: _Stats) -> Callable[[Message], None]:
         handle = stats.endpoint.handler

@@ -27,11 +27,13 @@ from libs.runtime.errors import SettingsError
 from libs.runtime.settings import load_settings
 from libs.store.database import Database
 from libs.store.errors import StoreError
+from libs.store.outbox import Backlog, read_backlog
 from libs.store.schema import check_schema
 
 State = Literal["ok", "warning", "wrong"]
 
 _SKEW_SECONDS: Final = 1.0
+_SILENCE_SECONDS: Final = 30.0
 _VERSION_SECONDS: Final = 10.0
 _KEYS: Final = ("STARWAKE_JWT_SECRET", "STARWAKE_JWKS_URL", "STARWAKE_JWKS_FILE")
 
@@ -135,6 +137,23 @@ def skew_finding(database: datetime, host: datetime) -> Finding:
     return Finding("clock", "ok", f"within {skew * 1000:.0f} ms of the database's")
 
 
+def outbox_findings(backlog: Backlog) -> list[Finding]:
+    """Whether what players have to be told gets told."""
+    findings = [Finding("outbox", "ok", f"{backlog.untold} pushes wait to be told, {backlog.oldest_s:.0f} s at most")]
+    if backlog.oldest_s > _SILENCE_SECONDS:
+        detail = f"{backlog.untold} pushes wait to be told, the oldest for {backlog.oldest_s:.0f} s"
+        advice = (
+            "see that a scheduler runs and reaches NATS; a NATS whose `/healthz` says `write error` had a full disk"
+            " and takes nothing until it is restarted: make room, then restart it"
+        )
+        findings = [Finding("outbox", "wrong", detail, advice)]
+    if backlog.set_aside:
+        detail = f"{backlog.set_aside} pushes can never be told and were set aside"
+        advice = "`SELECT message_id, set_aside FROM outbox WHERE set_aside IS NOT NULL` says why; see deploy/README.md"
+        findings.append(Finding("set aside", "warning", detail, advice))
+    return findings
+
+
 async def _with_connection(name: str, look: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:
     try:
         return await look()
@@ -149,7 +168,9 @@ async def _parts(data: Path) -> list[Finding]:
     return [
         Finding(f"part {part.name}", "ok", part.url)
         if part.healthy
-        else Finding(f"part {part.name}", "wrong", f"not healthy at {part.url}", f"see {logs / part.name}.log")
+        else Finding(
+            f"part {part.name}", "wrong", f"not healthy at {part.url}: {part.why}", f"see {logs / part.name}.log"
+        )
         for part in await part_states(data)
     ]
 
@@ -193,7 +214,11 @@ async def _streams(bus: Bus) -> list[Finding]:
 async def _postgres(data: Path) -> list[Finding]:
     async with connected_database(data) as database:
         findings = [Finding("Postgres", "ok", "answers")]
-        findings.append(await _schema(database))
+        schema = await _schema(database)
+        findings.append(schema)
+        if schema.state == "ok":
+            async with database.connection() as connection:
+                findings += outbox_findings(await read_backlog(connection))
         before = datetime.now(UTC)
         moment = await database.now()
         findings.append(skew_finding(moment, before + (datetime.now(UTC) - before) / 2))

@@ -5,14 +5,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from libs.cli.embedded.probes import probe
+from libs.cli.embedded.probes import trouble
 from libs.cli.embedded.state import PartState, StackState, is_running, read_state
 from libs.cli.errors import EXIT_NOT_RUNNING, CliError
 
 
 @dataclass(frozen=True, slots=True)
 class PartStatus:
-    """One part; `since` is when this process of it was started, `pid` None before that and for somebody else's."""
+    """One part; `since` is when this process of it was started, `pid` None before that and for somebody else's.
+
+    `why` says what stands against its health, empty where nothing does.
+    """
 
     name: str
     pid: int | None
@@ -20,6 +23,7 @@ class PartStatus:
     healthy: bool
     since: str
     restarts: int
+    why: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
@@ -62,16 +66,19 @@ def as_lines(parts: list[PartStatus]) -> list[str]:
         for part in parts
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [*lines, *(f"{part.name}: {part.why}" for part in parts if part.why)]
 
 
 async def _look_at(part: PartState) -> PartStatus:
     there = not part.ours or (part.pid is not None and is_running(part.pid))
+    why = await trouble(part.probe) if there else "it does not run"
     return PartStatus(
         name=part.name,
         pid=part.pid,
         url=part.url,
-        healthy=there and await probe(part.probe),
+        healthy=why is None,
         since=part.since,
         restarts=part.restarts,
+        why=why or "",
     )

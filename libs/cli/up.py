@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from libs.cli.embedded.data_directory import end_leftovers, locked, secrets_of, temporary
 from libs.cli.embedded.errors import EmbeddedError, PartFailedError
-from libs.cli.embedded.keeper import Died, Event, Keeper, NotServing, Started
+from libs.cli.embedded.keeper import Ailing, Died, Event, Keeper, NotServing, Started
 from libs.cli.embedded.plan import Plan, UpOptions, is_open_to_others, make_plan
 from libs.cli.embedded.ports import is_free
 from libs.cli.embedded.probes import probe
@@ -177,6 +177,8 @@ class Up:
             self._console.print(
                 f"[red]{event.name} runs again, but does not serve:[/red] {escape(event.why)}", soft_wrap=True
             )
+        elif isinstance(event, Ailing):
+            self._console.print(f"[yellow]{event.name} is restarted: {event.reason}[/yellow]")
         else:
             self._console.print(f"[red]{event.name} cannot be started: {event.reason}[/red]")
 

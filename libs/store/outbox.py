@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import cast
+from typing import NamedTuple, cast
 
 import msgspec
 
@@ -48,10 +48,31 @@ async def delete_told(connection: Connection, ids: Sequence[int], stream: str, l
     await connection.fetch(SQL.delete_told, ids, stream, last_seq)
 
 
-async def read_backlog(connection: Connection) -> tuple[int, datetime | None]:
-    """How many rows wait although their time has come, and since when the oldest does."""
+async def set_aside(connection: Connection, reasons: Sequence[tuple[int, str]]) -> None:
+    """Have these rows (id, reason) tried by nobody any more: the stream can never take them."""
+    await connection.fetch(SQL.set_aside, [row_id for row_id, _ in reasons], [reason for _, reason in reasons])
+
+
+class Backlog(NamedTuple):
+    """What waits in the outbox.
+
+    Attributes:
+        untold: rows that wait although their time has come.
+        oldest_s: for how many seconds the oldest of them does.
+        set_aside: rows that can never be told.
+    """
+
+    untold: int
+    oldest_s: float
+    set_aside: int
+
+
+async def read_backlog(connection: Connection) -> Backlog:
+    """What waits in the outbox at this moment."""
     row = await connection.fetchrow(SQL.backlog)
-    return (0, None) if row is None else (cast("int", row[0]), cast("datetime | None", row[1]))
+    if row is None:
+        return Backlog(0, 0.0, 0)
+    return Backlog(cast("int", row[0]), cast("float", row[1]), cast("int", row[2]))
 
 
 def trace_column(told: Sequence[Notification]) -> list[str | None] | None:

@@ -131,7 +131,7 @@ class OutboxTable(_Table, table=True):
 
     `payload` is the stored body of the push, `tell_at` the moment before which no teller tells it, `player` null the
     feed that everybody has, `trace` the trace context that the push bears. Rows of one source are told in the order of
-    `id`.
+    `id`. `set_aside` says why the stream can never take a row (it is too large, say): nobody tries it again.
     """
 
     __tablename__: ClassVar[str] = "outbox"  # pyright: ignore[reportIncompatibleUnannotatedOverride, reportIncompatibleVariableOverride]
@@ -153,6 +153,7 @@ class OutboxTable(_Table, table=True):
         sa_column=Column(DateTime(timezone=True), nullable=False, server_default=func.now()),
     )
     trace: str | None = Field(default=None, sa_column=Column(Text))
+    set_aside: str | None = Field(default=None, sa_column=Column(Text))
 
 
 class QueuedOrderTable(_Table, table=True):

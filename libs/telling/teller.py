@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from libs.bus import feed
 from libs.bus.connection import Bus
-from libs.bus.errors import BusError, BusUnavailable
+from libs.bus.errors import BusError, BusUnavailable, is_final
 from libs.bus.notifications import Notifier
 from libs.bus.publish import JetStreamPublisher, PublishResult
 from libs.bus.streams import DUPLICATE_WINDOW_S, NOTIFICATIONS
@@ -21,7 +21,7 @@ from libs.runtime.logs import get_logger
 from libs.runtime.tracing import OFF, Tracing
 from libs.store.database import Database
 from libs.store.errors import StoreError
-from libs.store.outbox import OutboxRow, delete_told
+from libs.store.outbox import OutboxRow, delete_told, set_aside
 from libs.telling import faults
 from libs.telling.clock import DatabaseClock
 from libs.telling.line import Job, Line
@@ -228,7 +228,11 @@ class Teller:
         faults.reach(faults.AFTER_PUBLISH)
         now = self._clock.now()
         failure: BusError | None = None
+        never: list[tuple[Job, BusError]] = []
         for job, answer in zip(jobs, answers, strict=True):
+            if isinstance(answer, BusError) and is_final(answer):
+                never.append((job, answer))
+                continue
             if isinstance(answer, BusError):
                 failure = answer
                 self._give_up(job)
@@ -237,6 +241,8 @@ class Teller:
             self._is_told(job)
             if self._on_told is not None:
                 self._on_told(job.row, now)
+        if never:
+            await self._set_aside(never)
         self._told_there.set()
         self._wake.set()
         self._idle.set()
@@ -256,6 +262,19 @@ class Teller:
             for place in refused:
                 (answers[place],) = await self._notifier.tell([jobs[place].row.notification])
         return answers
+
+    async def _set_aside(self, never: Sequence[tuple[Job, BusError]]) -> None:
+        """What the stream refuses for what it is leaves the line for ever; the next row of its source may follow."""
+        try:
+            async with self._database.connection() as connection:
+                await set_aside(connection, [(job.row.id, str(error)) for job, error in never])
+        except StoreError as error:
+            self._failed([job for job, _ in never], error)
+            return
+        for job, error in never:
+            log.error("teller.set_aside", message_id=job.row.notification.message_id, reason=str(error))
+            self._line.told(job)
+            job.settle(told=True)  # nothing is left to do
 
     def _is_told(self, job: Job) -> None:
         self._line.told(job)

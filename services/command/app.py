@@ -16,6 +16,7 @@ from libs.bus.service import Endpoint, Service
 from libs.bus.streams import NOTIFICATIONS, TIMERS
 from libs.contracts import subjects
 from libs.contracts.ids import new_id
+from libs.contracts.reasons import ErrorCode, Refusal
 from libs.runtime.logs import get_logger
 from libs.runtime.service import Runtime, run_service
 from libs.runtime.settings import load_settings
@@ -25,7 +26,8 @@ from libs.store.schema import check_schema
 from libs.telling import DatabaseClock, Teller
 from libs.telling.guard import Guard
 from services.command.aftermath import Aftermath
-from services.command.catalogue import Catalogue, load_catalogue
+from services.command.catalogue import Catalogue, check_size, load_catalogue
+from services.command.decide import refused
 from services.command.desk import Desk
 from services.command.extensions import Game, load_game
 from services.command.ops import Operations
@@ -40,6 +42,7 @@ log = get_logger("command")
 
 NAME: Final = "command"
 _RETRY_S: Final = 0.25
+_TOO_LARGE: Final = refused(Refusal(ErrorCode.INTERNAL, "the answer is larger than the servers take in one message"))
 _CONNECT_S: Final = 2.0
 _GC_THRESHOLDS: Final = (20_000, 20, 50)
 """An order makes some hundred objects, in no circles: the default, a look at every 700, finds nothing but those of the
@@ -60,7 +63,7 @@ async def serve(runtime: Runtime, settings: CommandSettings) -> None:
     """Take orders until `runtime.stopping` is set, then finish those in hand.
 
     Raises:
-        CatalogueError, OrdersError: the game's own files do not hold together.
+        CatalogueError, OrdersError: the game's own files do not hold together, or are too large to be told.
     """
     catalogue = load_catalogue(settings.catalogue, time_scale=settings.time_scale)
     game = load_game(catalogue, settings.orders)
@@ -113,6 +116,7 @@ async def _work(runtime: Runtime, settings: CommandSettings, parts: Parts) -> No
     watch.register(runtime.health)
     calls = CallTasks(runtime.tracing)
     reads = Reads(database, catalogue, game.orders, calls)
+    check_size(reads.catalogue_bytes, bus.max_payload)
     operations = Operations(database, bus, aftermath)
     with suppress(StoreError):
         await clock.measure()
@@ -173,7 +177,14 @@ async def _started_service(runtime: Runtime, bus: Bus, endpoints: Sequence[Endpo
     """The service once the server has confirmed it, however long that takes; None where it was stopped meanwhile."""
     while not runtime.stopping.is_set():
         try:
-            return await Service.start(bus, NAME, _version(), "Judges, commits and answers orders", endpoints)
+            return await Service.start(
+                bus,
+                NAME,
+                _version(),
+                "Judges, commits and answers orders",
+                endpoints,
+                too_large=(_TOO_LARGE.body, _TOO_LARGE.error),
+            )
         except BusUnavailable as error:
             runtime.health.set_ready(False, f"bus: {error}")
             runtime.log.warning("bus.awaited", error=str(error))

@@ -115,6 +115,19 @@ def load_catalogue(path: Path = DEFAULT, *, time_scale: float = 1.0) -> Catalogu
     return Catalogue(kinds, file.limits)
 
 
+def check_size(size: int, max_payload: int) -> None:
+    """Whether a reply of `size` bytes, all that `catalogue.list` answers, fits into one message of the bus.
+
+    Raises:
+        CatalogueError: it does not; no player would ever see a catalogue.
+    """
+    if size > max_payload:
+        raise CatalogueError(
+            f"the catalogue has {size:,} bytes as `catalogue.list` tells it, and NATS takes {max_payload:,} in one"
+            " message: fewer kinds, shorter descriptions, or a larger `max_payload` in the server's configuration"
+        )
+
+
 def parse_duration(text: str) -> timedelta:
     """`45s`, `30m`, `6h`, `2d`, or larger units before smaller ones: `1d 12h`.
 

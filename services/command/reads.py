@@ -18,6 +18,7 @@ from libs.store.database import Database
 from services.command import metrics
 from services.command.catalogue import Catalogue
 from services.command.decide import ACCEPTED, refused
+from services.command.paging import MAX_PAGE_BYTES, fitting
 from services.command.requests import decode_args, read_frame
 from services.command.tasks import CallTasks
 
@@ -31,6 +32,7 @@ class Reads:
     def __init__(self, database: Database, catalogue: Catalogue, orders: Iterable[str], tasks: CallTasks) -> None:
         self._database = database
         self._catalogue_body = result_body(catalogue.view())
+        self.catalogue_bytes = len(self._catalogue_body)
         self.handlers: dict[str, Callable[[Call], None]] = {
             "build.list": tasks.handler("build.list", self.build_list),
             "build.queued": tasks.handler("build.queued", self.build_queued),
@@ -47,7 +49,12 @@ class Reads:
         builds, following = await list_builds(
             self._database, player, state=args.state, limit=args.limit, after=args.after
         )
-        return result_body({"builds": [build.view() for build in builds], "next": following})
+        views = [build.view() for build in builds]
+        body = result_body({"builds": views, "next": following})
+        if len(body) > MAX_PAGE_BYTES:  # long names: fewer of them than were asked for
+            views = fitting(views)
+            body = result_body({"builds": views, "next": views[-1].id if len(views) < len(builds) else following})
+        return body
 
     async def build_queued(self, call: Call) -> bytes:
         """What waits for the player's sites."""

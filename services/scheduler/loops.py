@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
@@ -12,7 +13,7 @@ from libs.runtime.health import Health
 from libs.runtime.logs import get_logger
 from libs.store.due import count_overdue, count_pending
 from libs.store.errors import StoreError
-from libs.store.outbox import read_backlog
+from libs.store.outbox import Backlog, read_backlog
 from services.scheduler import metrics
 from services.scheduler.housekeeping import keep_house
 from services.scheduler.parts import Parts
@@ -48,9 +49,15 @@ class Loops:
         self._trouble: dict[str, str] = {}
         self._refused: str | None = None
         self._revocations_alike = False
+        self._began = time.monotonic()
+        self._untold_s = 0.0
+        self._refused_since: float | None = None
+        metrics.ALARMS_REFUSED_SECONDS.set_function(lambda: self._refused_s)
         health.add_check("bus", lambda: None if parts.bus.connected else "not connected to NATS")
         health.add_check("database", lambda: self._trouble.get("database"))
         health.add_check("streams", lambda: self._refused)
+        health.add_check("outbox", self._silence)
+        health.add_check("alarms", self._no_alarms)
 
     def want_reconcile(self) -> None:
         """Have table and alarms compared soon."""
@@ -69,6 +76,7 @@ class Loops:
             "reconcile": self._reconcile_again_and_again(),
             "count": self._count(),
             "database": self._every("database", _DATABASE_EVERY_S, self._parts.database.now),
+            "alarms": self._every("alarms", _COUNT_EVERY_S, self._try_alarms),
             "lag": self._every("lag", _COUNT_EVERY_S, self._observe_lag),
             "housekeeping": self._every("housekeeping", _HOUSEKEEPING_EVERY_S, self._keep_house),
         }
@@ -187,11 +195,42 @@ class Loops:
             with suppress(StoreError):
                 async with self._parts.database.connection() as connection:
                     metrics.OVERDUE.set(await count_overdue(connection, _OVERDUE_AFTER_S))
-                    metrics.UNTOLD.set((await read_backlog(connection))[0])
+                    self._take_stock(await read_backlog(connection))
                     if turn % _COUNT_PENDING_EVERY == 0:
                         metrics.PENDING.set(await count_pending(connection))
             turn += 1
             await asyncio.sleep(_COUNT_EVERY_S)
+
+    def _take_stock(self, backlog: Backlog) -> None:
+        metrics.UNTOLD.set(backlog.untold)
+        metrics.UNTOLD_SECONDS.set(backlog.oldest_s)
+        metrics.SET_ASIDE.set(backlog.set_aside)
+        # What waited before this process was there says nothing of it yet.
+        self._untold_s = min(backlog.oldest_s, time.monotonic() - self._began)
+
+    async def _try_alarms(self) -> None:
+        tried = time.monotonic()
+        try:
+            await self._parts.alarms.probe()
+        except BusError:
+            if self._refused_since is None:
+                self._refused_since = tried
+            raise
+        self._refused_since = None
+
+    @property
+    def _refused_s(self) -> float:
+        return 0.0 if self._refused_since is None else time.monotonic() - self._refused_since
+
+    def _silence(self) -> str | None:
+        if self._untold_s < self._settings.silence_seconds:
+            return None
+        return f"pushes wait in the outbox for {self._untold_s:.0f} s: the stream NOTIFICATIONS does not take them"
+
+    def _no_alarms(self) -> str | None:
+        if self._refused_s < self._settings.silence_seconds:
+            return None
+        return f"no alarm could be set for {self._refused_s:.0f} s: {self._trouble.get('alarms', 'no answer')}"
 
     async def _observe_lag(self) -> None:
         """Apart from what the database is asked: the lag says most while that does not answer."""

@@ -20,6 +20,13 @@ CONSUMER_UNACKNOWLEDGED = Gauge(
 )
 PENDING = Gauge("starwake_scheduler_pending", "Rows in the table that wait for their time.")
 UNTOLD = Gauge("starwake_scheduler_untold", "Pushes in the outbox whose time to be told has come.")
+UNTOLD_SECONDS = Gauge(
+    "starwake_scheduler_untold_seconds", "For how long the oldest push in the outbox has waited to be told."
+)
+SET_ASIDE = Gauge("starwake_scheduler_set_aside", "Pushes in the outbox that the stream can never take, set aside.")
+ALARMS_REFUSED_SECONDS = Gauge(
+    "starwake_scheduler_alarms_refused_seconds", "For how long no alarm could be set in the stream TIMERS."
+)
 CHANGES = Counter(
     "starwake_scheduler_reconcile_changes_total", "Differences between table and streams that were mended.", ["kind"]
 )

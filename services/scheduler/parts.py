@@ -33,6 +33,7 @@ class Parts:
     database: Database
     bus: Bus
     clock: DatabaseClock
+    alarms: Alarms
     teller: Teller
     completer: Completer
     keeper: Keeper
@@ -71,6 +72,7 @@ def assemble(settings: SchedulerSettings, database: Database, bus: Bus, tracing:
         database=database,
         bus=bus,
         clock=clock,
+        alarms=alarms,
         teller=teller,
         completer=completer,
         keeper=keeper,

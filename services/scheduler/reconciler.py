@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Literal
 
 from libs.bus.alarms import Alarms, PendingAlarms
-from libs.bus.errors import BusError
+from libs.bus.errors import BusError, is_final
 from libs.contracts.ids import Revision
 from libs.contracts.subjects import AlarmKey
 from libs.runtime.logs import get_logger
@@ -155,8 +155,12 @@ class Reconciler:
         report.arm += armed
         report.failed += len(failures)
         metrics.CHANGES.labels("arm").inc(armed)
-        if failures:
-            raise failures[0]
+        # One that can never be set (too large, say) must not end the comparison each time: its row is swept.
+        passing = [failure for failure in failures if not is_final(failure)]
+        if len(passing) < len(failures):
+            log.error("alarm.never", kind=kind, rows=len(failures) - len(passing))
+        if passing:
+            raise passing[0]
 
 
 @dataclass(frozen=True)

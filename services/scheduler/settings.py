@@ -18,6 +18,8 @@ class SchedulerSettings(ServiceSettings, BusSettings, StoreSettings):
     STARWAKE_RECONCILE_SECONDS: between two whole comparisons of table and alarms; they also run at start and after
         each reconnect.
     STARWAKE_CHECK_SECONDS: between two looks at the configuration of streams and consumer.
+    STARWAKE_SILENCE_SECONDS: a push that waits this long to be told, or alarms that cannot be set for this long, make
+        the scheduler not ready.
     STARWAKE_INBOX_DAYS: how long command ids are remembered.
     STARWAKE_TESTING, STARWAKE_FAULT: crash points, see `libs.telling.faults`; for tests only.
     """
@@ -29,6 +31,7 @@ class SchedulerSettings(ServiceSettings, BusSettings, StoreSettings):
     lanes: Annotated[int, Field(ge=1, le=16)] = 3
     reconcile_seconds: Seconds = 3600.0
     check_seconds: Annotated[float, Field(gt=0, le=3600)] = 5.0
+    silence_seconds: Annotated[float, Field(ge=1, le=3600)] = 30.0
     inbox_days: Annotated[int, Field(ge=7, le=365)] = 7
     testing: bool = False
     fault: str | None = None

@@ -21,7 +21,7 @@ import jwt
 import psutil
 
 from libs.bus.options import BusOptions
-from libs.cli.embedded.keeper import Died, Event, Keeper, NotServing, Part, StartFailed
+from libs.cli.embedded.keeper import Ailing, Died, Event, Keeper, NotServing, Part, StartFailed
 from libs.cli.embedded.nats import NatsServer
 from libs.cli.embedded.plan import server_part, service_part
 from libs.cli.embedded.ports import LOOPBACK, free_ports
@@ -257,6 +257,8 @@ class World:
             self.happens(f"{event.name} did not start: {event.reason}")
         elif isinstance(event, NotServing):
             self.happens(f"{event.name} runs, and does not serve: {event.why}")
+        elif isinstance(event, Ailing):
+            self.happens(f"{event.name} is restarted: {event.reason}")
         else:
             self.happens(f"{event.name} serves, pid {event.pid}")
 

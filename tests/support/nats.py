@@ -1,5 +1,6 @@
 """NATS servers for tests: in a container where an engine is there, else the wheel's program."""
 
+import resource
 import secrets
 import shutil
 import signal
@@ -79,6 +80,14 @@ class LocalNats:
         self._child.send(signal.SIGKILL)
         await self._child.wait()
         self._child = None
+
+    def fill_disk(self) -> None:
+        """Let no write to its files succeed any more, as on a full disk (a limit, so that no file system is needed)."""
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+
+    def free_disk(self) -> None:
+        """Undo `fill_disk`."""
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
     def lose_store(self) -> None:
         """Delete everything that JetStream keeps, as a lost disk would; only while it is down."""

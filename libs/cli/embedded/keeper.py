@@ -17,11 +17,17 @@ _POLL_SECONDS: Final = 0.1
 # A part that lived this long was well: the next restart is immediate again.
 _WELL_AFTER_SECONDS: Final = 10.0
 _LONGEST_PAUSE_SECONDS: Final = 10.0
+_AILING_POLL_SECONDS: Final = 2.0
+_AILING_LOOKS: Final = 5
+"""Ten seconds: a server that is restarted in vain is not restarted all the time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part: how to start it, how to tell that it serves, how long its start and its end may take."""
+    """One part: how to start it, how to tell that it serves, how long its start and its end may take.
+
+    `health` is asked by `status` where that is not `probe`; `ailment` says why it has to be restarted though it runs.
+    """
 
     name: str
     url: str
@@ -29,6 +35,8 @@ class Part:
     prepare: Callable[[], Awaitable[Launch]]
     start_within_s: float
     stop_within_s: float
+    health: str = ""
+    ailment: Callable[[], Awaitable[str | None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,15 @@ class StartFailed:
     again_in_s: float
 
 
-Event = Started | Died | NotServing | StartFailed
+@dataclass(frozen=True, slots=True)
+class Ailing:
+    """The part runs, but only a restart can make it well: it is ended and started again."""
+
+    name: str
+    reason: str
+
+
+Event = Started | Died | NotServing | StartFailed | Ailing
 
 
 def pause_before_restart(quick_deaths: int) -> float:
@@ -103,7 +119,7 @@ class Keeper:
             name=self.part.name,
             pid=None if self._child is None else self._child.pid,
             url=self.part.url,
-            probe=self.part.probe,
+            probe=self.part.health or self.part.probe,
             since="" if self._child is None else self._since.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             restarts=self._restarts,
         )
@@ -145,7 +161,13 @@ class Keeper:
         while True:
             started = time.monotonic()
             served = asyncio.create_task(self._tell_when_it_serves(child)) if self._restarts else None
-            code = await child.wait()
+            cure = asyncio.create_task(self._cure(child, self.part.ailment)) if self.part.ailment else None
+            try:
+                code = await child.wait()
+            finally:
+                if cure is not None:
+                    cure.cancel()
+                    await asyncio.gather(cure, return_exceptions=True)
             if served is not None:
                 await served
             if self._stopping.is_set():
@@ -156,6 +178,17 @@ class Keeper:
             if again is None:
                 return
             child = again
+
+    async def _cure(self, child: Child, ailment: Callable[[], Awaitable[str | None]]) -> None:
+        """End the part once it has been ailing for a while; `_keep` starts it again."""
+        seen = 0
+        while seen < _AILING_LOOKS:
+            await asyncio.sleep(_AILING_POLL_SECONDS)
+            reason = await ailment()
+            seen = seen + 1 if reason is not None else 0
+            if reason is not None and seen == _AILING_LOOKS:
+                self._tell(Ailing(self.part.name, reason))
+        await child.stop(within=self.part.stop_within_s)
 
     async def _start_again(self, quick_deaths: int, code: int, log: Path) -> Child | None:
         """Pause, then start; None when the stack is stopping."""

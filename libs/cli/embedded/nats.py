@@ -10,10 +10,13 @@ from pathlib import Path
 
 from libs.cli.embedded.errors import BinaryMissingError
 from libs.cli.embedded.ports import LOOPBACK
-from libs.cli.embedded.probes import probe
+from libs.cli.embedded.probes import probe, trouble
 from libs.cli.embedded.process import Launch
 
 USER = "starwake"
+_WRITE_ERROR = "write error"
+_ROOM_BYTES = 16 * 1024 * 1024
+"""Two of the server's blocks: with less on the disk a restart would end where it began."""
 MEMORY_LIMIT = "650MiB"
 """At this size the server begins to collect its garbage sooner (Go's GOMEMLIMIT, a soft limit). A million alarms and
 their listing fit in, which take half as much again without it. With far more than that the server spends up to half of
@@ -73,6 +76,22 @@ class NatsServer:
     def probe_url(self) -> str:
         """What `probe` asks: is JetStream up (not: is every stream there, which a cluster's member may wait for)."""
         return f"{self.monitor_url}/healthz?js-enabled-only=true"
+
+    @property
+    def health_url(self) -> str:
+        """What tells of each stream too: this server is alone, and waits for nobody."""
+        return f"{self.monitor_url}/healthz"
+
+    async def ailment(self) -> str | None:
+        """Why the server has to be restarted although it runs; None where it need not, or that would not help.
+
+        A stream that once could not write (its disk was full) refuses everything from then on, also when there is room
+        again, until the server is restarted; seen with nats-server 2.15.1.
+        """
+        why = await trouble(self.health_url)
+        if why is None or _WRITE_ERROR not in why or shutil.disk_usage(self.directory).free < _ROOM_BYTES:
+            return None
+        return why
 
     async def is_healthy(self) -> bool:
         """Whether the server answers and JetStream is up."""

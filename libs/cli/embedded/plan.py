@@ -165,7 +165,16 @@ def server_part(name: str, server: NatsServer | PostgresServer) -> Part:
         async def prepare() -> Launch:
             return nats.prepare()
 
-        return Part(name, nats.address, nats.probe_url, prepare, _SERVER_START_SECONDS, _SERVER_STOP_SECONDS)
+        return Part(
+            name,
+            nats.address,
+            nats.probe_url,
+            prepare,
+            _SERVER_START_SECONDS,
+            _SERVER_STOP_SECONDS,
+            health=nats.health_url,
+            ailment=nats.ailment,
+        )
     return Part(
         name,
         server.address,

@@ -1,6 +1,7 @@
 """Is it there? One question for every kind of server, asked by its URL, with an answer within two seconds."""
 
 import asyncio
+import json
 import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol, cast
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _SECONDS: Final = 2.0
 _TLS_PORT: Final = 443
+_MAX_BODY: Final = 16_384
 _NATS_PORT: Final = 4222
 
 
@@ -33,7 +35,12 @@ _FAILURES: Final = (
 
 
 async def probe(url: str) -> bool:
-    """Whether the server at this URL serves.
+    """Whether the server at this URL serves; see `trouble`."""
+    return await trouble(url) is None
+
+
+async def trouble(url: str) -> str | None:
+    """Why the server at this URL does not serve, in its own words where it has some; None where it does.
 
     http(s): answers with status 200. nats, tls: greets with its INFO. postgresql: lets the user in and answers a
     query. Several NATS servers may be given, separated by commas: the first is asked.
@@ -42,12 +49,15 @@ async def probe(url: str) -> bool:
     try:
         async with asyncio.timeout(_SECONDS):
             if scheme in {"http", "https"}:
-                return await _http_status(url) == 200  # noqa: PLR2004 - OK (RFC 9110 section 15.3.1)
+                status, body = await _http_answer(url)
+                return None if status == 200 else _reason(body) or f"HTTP {status}"  # noqa: PLR2004 - OK (RFC 9110)
             if scheme in {"nats", "tls"}:
-                return await _nats_greets(url.split(",", maxsplit=1)[0])
-            return await _postgres_answers(url)
+                serves = await _nats_greets(url.split(",", maxsplit=1)[0])
+            else:
+                serves = await _postgres_answers(url)
+            return None if serves else "it is something else"
     except _FAILURES:
-        return False
+        return "it does not answer"
 
 
 async def create_database(server_url: str, name: str) -> None:
@@ -60,7 +70,22 @@ async def create_database(server_url: str, name: str) -> None:
         connection.terminate()
 
 
-async def _http_status(url: str) -> int:
+def _reason(body: bytes) -> str:
+    """What a service's `/readyz` (`reasons`) or NATS's `/healthz` (`error`) says."""
+    try:
+        told = json.loads(body)
+    except ValueError:
+        return ""
+    if not isinstance(told, dict):
+        return ""
+    answer = cast("dict[str, object]", told)
+    reasons = answer.get("reasons")
+    if isinstance(reasons, dict):
+        return "; ".join(f"{name}: {why}" for name, why in cast("dict[str, object]", reasons).items())
+    return str(answer.get("error", ""))
+
+
+async def _http_answer(url: str) -> tuple[int, bytes]:
     # Without an HTTP library: building its client takes longer than the answer, and `up` asks often.
     parts = urlsplit(url)
     tls = ssl.create_default_context() if parts.scheme == "https" else None
@@ -68,10 +93,11 @@ async def _http_status(url: str) -> int:
     try:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         writer.write(f"GET {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n".encode())
-        status_line = await reader.readuntil(b"\r\n")
-        return int(status_line.split(b" ")[1])
+        head = await reader.readuntil(b"\r\n\r\n")
+        body = await reader.read(_MAX_BODY)
+        return int(head.split(b" ", 2)[1]), body
     except IndexError:
-        return 0
+        return 0, b""
     finally:
         writer.close()
         with suppress(OSError):

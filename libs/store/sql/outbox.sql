@@ -3,6 +3,7 @@
 SELECT o.id, o.message_id, o.player, o.payload, o.tell_at, o.created_at, o.source_id::text, o.trace
 FROM outbox o
 JOIN unnest($1::uuid[], $2::int[]) AS s (id, revision) ON o.source_id = s.id AND o.revision < s.revision
+WHERE o.set_aside IS NULL
 ORDER BY o.id
 
 -- name: untold
@@ -12,6 +13,7 @@ FROM outbox o
 WHERE o.id > $1
   AND o.tell_at <= clock_timestamp() - $2::interval
   AND o.created_at <= clock_timestamp() - $2::interval
+  AND o.set_aside IS NULL
 ORDER BY o.id
 LIMIT $3
 
@@ -29,6 +31,17 @@ WITH relaxed AS MATERIALIZED (
 )
 SELECT 1 FROM relaxed
 
+-- name: set_aside
+-- What the stream can never take, with the reason: nobody tries it again, and what stands behind it is told.
+UPDATE outbox o SET set_aside = s.reason
+FROM unnest($1::bigint[], $2::text[]) AS s (id, reason)
+WHERE o.id = s.id
+
 -- name: backlog
--- How much waits to be told, and since when: of rows whose time to be told has come.
-SELECT count(*), min(greatest(tell_at, created_at)) FROM outbox WHERE tell_at <= clock_timestamp()
+-- How much waits to be told although its time has come, for how long the oldest does, and how much never can be.
+SELECT count(*) FILTER (WHERE set_aside IS NULL),
+    coalesce(extract(epoch FROM clock_timestamp() - min(greatest(tell_at, created_at)) FILTER (WHERE set_aside IS NULL)),
+        0)::float8,
+    count(*) FILTER (WHERE set_aside IS NOT NULL)
+FROM outbox
+WHERE tell_at <= clock_timestamp()

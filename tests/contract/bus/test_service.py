@@ -38,6 +38,10 @@ def refuse(request: Request) -> None:
     request.respond(b'{"error":{}}', ("site_busy", "luna-1 is\r\nbusy"))
 
 
+def overflow(request: Request) -> None:
+    request.respond(b"x" * 2_000_000)
+
+
 def fail(_: Request) -> None:
     raise RuntimeError("on purpose")
 
@@ -49,6 +53,19 @@ async def begin(bus: Bus, name: str) -> Service:
         Endpoint("fail", f"{name}.*.fail", fail, queue_group="other"),
     ]
     return await Service.start(bus, name, "1.2.3", "Does things.", endpoints)
+
+
+async def test_an_answer_that_the_server_would_not_take_is_told_at_once(
+    bus: Bus, plain_client: Client, name: str
+) -> None:
+    service = await Service.start(
+        bus, name, "1.2.3", "Says much.", [Endpoint("overflow", f"{name}.overflow", overflow)]
+    )
+    answer = await plain_client.request(f"{name}.overflow", b"", timeout=5)
+    assert answer.headers is not None
+    assert answer.headers["Nats-Service-Error-Code"] == "500"
+    assert answer.headers["Nats-Service-Error"] == "the answer is too large"
+    assert service.in_flight == 0
 
 
 async def test_a_request_is_answered_by_its_endpoint(bus: Bus, plain_client: Client, name: str) -> None:

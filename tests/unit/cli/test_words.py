@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from libs.cli.announce import cancel_announcement, cautions, make_announcement, moment_of
-from libs.cli.doctor import nats_version_finding, skew_finding
+from libs.cli.doctor import nats_version_finding, outbox_findings, skew_finding
 from libs.cli.durations import parse_duration
 from libs.cli.errors import CliError
 from libs.cli.status import PartStatus, as_lines
 from libs.contracts.commands import Announce
+from libs.store.outbox import Backlog
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 
@@ -110,3 +111,14 @@ async def test_what_is_no_event_id_is_said_in_words(tmp_path: Path) -> None:
     with pytest.raises(CliError, match=r"'123' is no event id: `starwake announce` prints it") as caught:
         await cancel_announcement("123", tmp_path)
     assert caught.value.exit_code == 2
+
+
+def test_the_status_says_why_a_part_is_not_healthy() -> None:
+    part = PartStatus("nats", 7, "nats://x", healthy=False, since="", restarts=0, why="stream TIMERS: write error")
+    assert as_lines([part])[-1] == "nats: stream TIMERS: write error"
+
+
+def test_pushes_that_wait_for_long_or_can_never_be_told_are_told_of() -> None:
+    assert [found.state for found in outbox_findings(Backlog(3, 2.0, 0))] == ["ok"]
+    assert [found.state for found in outbox_findings(Backlog(315, 3600.0, 0))] == ["wrong"]
+    assert [found.state for found in outbox_findings(Backlog(0, 0.0, 1))] == ["ok", "warning"]

@@ -21,6 +21,9 @@ _HIDDEN: Final = "[hidden]"
 _JWT: Final = re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
 _URL_PASSWORD: Final = re.compile(r"(?<=://)([^/@\s:]*):[^/@\s]+@")
 
+# libpq's form `host=... password='...'`, and a parameter of a URL.
+_PASSWORD_PAIR: Final = re.compile(r"\b((?:ssl)?password\s*=\s*)(?:'(?:[^'\\]|\\.)*'|[^\s&'\"]+)", re.IGNORECASE)
+
 
 def get_logger(name: str) -> "FilteringBoundLogger":
     """A logger whose lines carry `component=name`; it may be made at import, before `configure_logs`."""
@@ -78,6 +81,8 @@ def without_secrets(text: str) -> str:
         text = _JWT.sub(_HIDDEN, text)
     if "://" in text:
         text = _URL_PASSWORD.sub(rf"\1:{_HIDDEN}@", text)
+    if "password" in text:
+        text = _PASSWORD_PAIR.sub(rf"\1{_HIDDEN}", text)
     return text
 
 

@@ -14,6 +14,7 @@ from libs.cli.embedded.ports import LOOPBACK, free_ports
 from libs.cli.embedded.postgres import PostgresServer
 from libs.cli.embedded.process import Launch
 from libs.cli.embedded.state import PartState, Secrets
+from libs.runtime.logs import without_secrets
 from libs.runtime.settings import DrainSettings, load_settings
 
 # Together, and with what lies between them, they stay below the ten seconds in which everything has to be gone.
@@ -244,7 +245,11 @@ def _environment(options: UpOptions, secrets: Secrets, nats_url: str, database_u
 
 
 def _without_credentials(url: str) -> str:
+    if "://" not in url.partition("=")[0]:  # libpq's `host=... password=...`
+        return without_secrets(url)
+    # After the first, hosts of a Postgres URL stand without a scheme.
     servers = (
-        f"{scheme}://{rest.rpartition('@')[2]}" for scheme, _, rest in (one.partition("://") for one in url.split(","))
+        f"{scheme}{mark}{rest.rpartition('@')[2]}"
+        for scheme, mark, rest in (one.rpartition("://") for one in url.split(","))
     )
-    return ",".join(servers)
+    return without_secrets(",".join(servers))

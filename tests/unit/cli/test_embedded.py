@@ -221,3 +221,18 @@ def test_a_nats_that_is_not_there_is_named_by_its_address_alone(tmp_path: Path) 
     assert f"127.0.0.1:{port}" in tried.stderr
     assert "secret" not in tried.stderr
     assert "BusOptions" not in tried.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u:MARKER@a:1,b:2/d", "postgresql://a:1,b:2/d"),
+        ("nats://u:MARKER@a,nats://u:MARKER@b", "nats://a,nats://b"),
+        ("host=a password=MARKER", "host=a password=[hidden]"),
+        ("postgresql://a/d?password=MARKER", "postgresql://a/d?password=[hidden]"),
+    ],
+)
+def test_addresses_are_shown_without_passwords(url: str, shown: str, tmp_path: Path) -> None:
+    secrets = secrets_of(tmp_path, None)
+    plan = make_plan(UpOptions(nats_url=url, database_url=url), tmp_path, secrets)
+    assert {other.url for other in plan.others} == {shown}

@@ -1,5 +1,7 @@
 """What never gets into a log."""
 
+import pytest
+
 from libs.runtime.logs import hide_secrets, without_secrets
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJl"
@@ -20,3 +22,18 @@ def test_fields_that_are_called_secrets_are_hidden_whatever_they_hold() -> None:
 
 def test_other_text_stays_as_it_is() -> None:
     assert without_secrets("https://example.org/a?b=c eye") == "https://example.org/a?b=c eye"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "host=a user=b password=MARKER dbname=c",
+        "host=a password = 'MAR\\'KER MARKER' dbname=c",
+        "postgresql://a/b?password=MARKER&sslmode=require",
+        "postgresql://u:MARKER@a/b",
+    ],
+)
+def test_passwords_of_every_form_of_address_are_hidden(text: str) -> None:
+    shown = without_secrets(f"cannot be reached at {text}")
+    assert "MARKER" not in shown
+    assert "KER" not in shown

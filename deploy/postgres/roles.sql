@@ -19,7 +19,7 @@ ALTER ROLE starwake_owner LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATIO
 ALTER ROLE starwake_owner SET lock_timeout = '5s';
 ALTER ROLE starwake_owner SET idle_in_transaction_session_timeout = '60s';
 
--- Connections: STARWAKE_DATABASE_POOL (10) for each copy, six copies and their successors during a rollout.
+-- Connections: STARWAKE_DATABASE_POOL (8) and STARWAKE_READ_POOL (2) for each copy, six copies and their successors during a rollout.
 ALTER ROLE starwake_command LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 80;
 ALTER ROLE starwake_command SET statement_timeout = '10s';
 ALTER ROLE starwake_command SET idle_in_transaction_session_timeout = '10s';

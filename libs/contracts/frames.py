@@ -41,7 +41,10 @@ class Error(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """The `limits` object of `hello`: what this gateway accepts."""
+    """The `limits` object of `hello`: what this gateway accepts.
+
+    `burst` and `commands_per_s` count tokens: a command costs one, a list one for each hundred of its `limit`.
+    """
 
     max_frame_bytes: int
     commands_per_s: float

@@ -67,37 +67,44 @@ async def serve(runtime: Runtime, settings: CommandSettings) -> None:
     """
     catalogue = load_catalogue(settings.catalogue, time_scale=settings.time_scale)
     game = load_game(catalogue, settings.orders)
-    database = await Database.connect(
-        settings.database_url.get_secret_value(),
-        name="starwake-command",
-        max_connections=settings.database_pool,
-        command_timeout_s=settings.database_timeout_s,
-        planner=INDEXES_ONLY,
-    )
+    database = await _pool(settings, "starwake-command", settings.database_pool)
+    # Of their own, so that reads never take what orders need.
+    reading = await _pool(settings, "starwake-command-reads", settings.read_pool)
     try:
         bus = await _connected_bus(runtime, settings)
         if bus is None:
             return
         try:
             if await _schema_is_usable(runtime, database):
-                await _work(runtime, settings, Parts(database, bus, catalogue, game))
+                await _work(runtime, settings, Parts(database, reading, bus, catalogue, game))
         finally:
             await bus.close()
     finally:
-        await database.close()
+        await asyncio.gather(database.close(), reading.close())
+
+
+async def _pool(settings: CommandSettings, name: str, connections: int) -> Database:
+    return await Database.connect(
+        settings.database_url.get_secret_value(),
+        name=name,
+        max_connections=connections,
+        command_timeout_s=settings.database_timeout_s,
+        planner=INDEXES_ONLY,
+    )
 
 
 class Parts(NamedTuple):
     """What the service is made of before it runs."""
 
     database: Database
+    reading: Database
     bus: Bus
     catalogue: Catalogue
     game: Game
 
 
 async def _work(runtime: Runtime, settings: CommandSettings, parts: Parts) -> None:
-    database, bus, catalogue, game = parts
+    database, reading, bus, catalogue, game = parts
     clock = DatabaseClock(database)
     teller = Teller(database, bus, clock, tracing=runtime.tracing)
     guard = Guard(database, bus, teller)
@@ -115,7 +122,7 @@ async def _work(runtime: Runtime, settings: CommandSettings, parts: Parts) -> No
     watch = Watch(bus, database, (TIMERS, NOTIFICATIONS))
     watch.register(runtime.health)
     calls = CallTasks(runtime.tracing)
-    reads = Reads(database, catalogue, game.orders, calls)
+    reads = Reads(reading, catalogue, game.orders, calls, at_once=settings.read_pool)
     check_size(reads.catalogue_bytes, bus.max_payload)
     operations = Operations(database, bus, aftermath)
     with suppress(StoreError):

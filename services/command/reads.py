@@ -20,7 +20,7 @@ from services.command.catalogue import Catalogue
 from services.command.decide import ACCEPTED, refused
 from services.command.paging import MAX_PAGE_BYTES, fitting
 from services.command.requests import decode_args, read_frame
-from services.command.tasks import CallTasks
+from services.command.tasks import CallTasks, ReadTasks
 
 _list_decoder: Final = msgspec.json.Decoder(BuildList)
 _events_decoder: Final = msgspec.json.Decoder(EventList)
@@ -29,14 +29,17 @@ _events_decoder: Final = msgspec.json.Decoder(EventList)
 class Reads:
     """The handlers of the reading commands, by name."""
 
-    def __init__(self, database: Database, catalogue: Catalogue, orders: Iterable[str], tasks: CallTasks) -> None:
+    def __init__(
+        self, database: Database, catalogue: Catalogue, orders: Iterable[str], tasks: CallTasks, *, at_once: int
+    ) -> None:
         self._database = database
         self._catalogue_body = result_body(catalogue.view())
         self.catalogue_bytes = len(self._catalogue_body)
+        turns = ReadTasks(tasks, at_once=at_once)
         self.handlers: dict[str, Callable[[Call], None]] = {
-            "build.list": tasks.handler("build.list", self.build_list),
-            "build.queued": tasks.handler("build.queued", self.build_queued),
-            "event.list": tasks.handler("event.list", self.event_list),
+            "build.list": turns.handler("build.list", self.build_list),
+            "build.queued": turns.handler("build.queued", self.build_queued),
+            "event.list": turns.handler("event.list", self.event_list),
             "catalogue.list": tasks.instant("catalogue.list", self.catalogue_list),
             "commands": tasks.instant("commands", self.commands),
         }

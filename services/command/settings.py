@@ -34,7 +34,17 @@ class BatchSettings(Block):
     batches_at_once: Annotated[int, Field(ge=1, le=16)] = 1
 
 
-class CommandSettings(ServiceSettings, BusSettings, StoreSettings, GameSettings, BatchSettings):
+class ReadSettings(Block):
+    """What reads may take; orders never wait for it.
+
+    STARWAKE_READ_POOL is the number of database connections for reads alone, besides STARWAKE_DATABASE_POOL, and with
+    it of reads under way; the others wait, one player's after the other's.
+    """
+
+    read_pool: Annotated[int, Field(ge=1, le=100)] = 2
+
+
+class CommandSettings(ServiceSettings, BusSettings, StoreSettings, GameSettings, BatchSettings, ReadSettings):
     """All blocks of the command service."""
 
     health_port: Annotated[int, Field(ge=0, le=65535)] = 9102

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from opentelemetry.trace import use_span
 
@@ -13,11 +14,13 @@ from libs.runtime.tracing import OFF, Tracing
 from libs.store.errors import StoreError, StoreUnavailable
 from services.command import metrics, spans
 from services.command.decide import ACCEPTED, refused
+from services.command.turns import Turns
 
 log = SparingLogger(get_logger("tasks"))
 
 Answering = Callable[[Call], Awaitable[bytes]]
 _BUSY = Refusal(ErrorCode.UNAVAILABLE, "too much is asked at the moment, try again")
+_OWN_TURN = Refusal(ErrorCode.RATE_LIMITED, "too much is asked for this player at once; slow down", retry_after_ms=1000)
 _AWAY = Refusal(ErrorCode.UNAVAILABLE, "the database does not answer at the moment, try again")
 _FAILED = Refusal(ErrorCode.INTERNAL, "this could not be carried out")
 
@@ -37,12 +40,20 @@ class CallTasks:
             if len(self._running) >= self._limit:
                 _refuse(call, name, _BUSY)
                 return
-            answer = self._traced(call, name, answering) if self._tracing.enabled else _answer(call, name, answering)
-            task = asyncio.create_task(answer, name=name)
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            self.start(call, name, answering)
 
         return handle
+
+    def start(
+        self, call: Call, name: str, answering: Answering, ended: "Callable[[asyncio.Task[str]], None] | None" = None
+    ) -> None:
+        """Answer `call` in a task, whatever the limit; `ended` is called at its end."""
+        answer = self._traced(call, name, answering) if self._tracing.enabled else _answer(call, name, answering)
+        task = asyncio.create_task(answer, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        if ended is not None:
+            task.add_done_callback(ended)
 
     def instant(self, name: str, handle: Callable[[Call], None]) -> Callable[[Call], None]:
         """An endpoint's handler that answers before it returns."""
@@ -60,8 +71,10 @@ class CallTasks:
 
     async def drain(self, timeout_s: float) -> None:
         """Wait until all are answered; break off what takes longer than `timeout_s` seconds."""
-        if self._running:
-            await asyncio.wait(self._running, timeout=timeout_s)
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        # What waits for its turn begins as others end.
+        while self._running and (left_s := deadline - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(self._running, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
         for task in tuple(self._running):
             task.cancel()
 
@@ -74,6 +87,38 @@ class CallTasks:
         finally:
             spans.end(span, outcome)
         return outcome
+
+
+class ReadTasks:
+    """Runs reads in turns: one of each player at a time, `at_once` in all, and a bounded number waits.
+
+    Over all gateways this is the one place that a player with many sockets cannot get round.
+    """
+
+    def __init__(self, tasks: CallTasks, *, at_once: int, each: int = 8, room: int = 1024) -> None:
+        self._tasks = tasks
+        self._turns: Turns[tuple[Call, str, Answering]] = Turns(at_once=at_once, each=each, room=room)
+
+    def handler(self, name: str, answering: Answering) -> Callable[[Call], None]:
+        """An endpoint's handler that answers in its player's turn."""
+
+        def handle(call: Call) -> None:
+            taken = self._turns.offer(call.subject.split(".", 2)[1], (call, name, answering))
+            if taken != "taken":
+                _refuse(call, name, _BUSY if taken == "full" else _OWN_TURN)
+                return
+            self._begin()
+
+        return handle
+
+    def _begin(self) -> None:
+        while (turn := self._turns.take()) is not None:
+            owner, (call, name, answering) = turn
+            self._tasks.start(call, name, answering, partial(self._ended, owner))
+
+    def _ended(self, owner: str, _task: "asyncio.Task[str]") -> None:
+        self._turns.done(owner)
+        self._begin()
 
 
 async def _answer(call: Call, name: str, answering: Answering) -> str:

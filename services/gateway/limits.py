@@ -1,6 +1,31 @@
 """PURE: what one connection may ask of this gateway, and the bucket that paces its commands."""
 
+from typing import Final
+
 import msgspec
+
+from libs.contracts.frames import Command
+
+ROWS_A_TOKEN: Final = 100
+"""A command that names a `limit` costs a token for each hundred rows that it asks for."""
+
+
+class _Paged(msgspec.Struct):
+    limit: int = 1
+
+
+_paged_decoder: Final = msgspec.json.Decoder(_Paged)
+
+
+def tokens_of(command: Command) -> int:
+    """What a command costs: 1, but for lists, whose `limit` says how much is asked for (500 rows: 5)."""
+    if not command.command.endswith(".list"):
+        return 1
+    try:
+        limit = _paged_decoder.decode(command.args).limit
+    except (msgspec.DecodeError, RecursionError):  # the command service says what is wrong with it
+        return 1
+    return max(1, -(-limit // ROWS_A_TOKEN))
 
 
 class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,16 +64,21 @@ class TokenBucket:
         self._filled_at = now
         self.refusals = 0
 
-    def take(self, now: float) -> float:
-        """Take one at `now` (monotonic seconds): 0 if there is one, otherwise the seconds until there will be."""
+    def take(self, now: float, tokens: int = 1) -> float:
+        """Take `tokens`, the whole burst at most, at `now` (monotonic seconds).
+
+        Returns:
+            0 if they are there, otherwise the seconds until they will be; none are taken then.
+        """
+        wanted = min(tokens, self._burst)
         level = self._level + (now - self._filled_at) * self._per_s
         if level >= self._burst:
             level = self._burst
             self.refusals = 0
         self._filled_at = now
-        if level >= 1:
-            self._level = level - 1
+        if level >= wanted:
+            self._level = level - wanted
             return 0.0
         self._level = level
         self.refusals += 1
-        return (1 - level) / self._per_s
+        return (wanted - level) / self._per_s

@@ -35,7 +35,7 @@ from services.gateway.effects import (
     Verify,
     decode_resume,
 )
-from services.gateway.limits import ConnectionLimits, TokenBucket
+from services.gateway.limits import ConnectionLimits, TokenBucket, tokens_of
 
 MAX_HELD_FRAMES: Final = 64
 
@@ -273,7 +273,7 @@ class Connection:
         if command.id is None or not frames.is_command_id(command.id):
             return self._bad_frame(None, ErrorCode.BAD_REQUEST, "a command needs an id of 1 to 64 characters", now)
         self._bad_frames = 0
-        wait_s = self._bucket.take(now)
+        wait_s = self._bucket.take(now, tokens_of(command))
         if wait_s:
             if self._bucket.refusals > self._limits.abuse_refusals:
                 return self._close(CloseCode.TOO_MANY_COMMANDS, "too many commands after warnings")

@@ -277,7 +277,8 @@ def test_connections_to_postgres_add_up(name: str) -> None:
             if scaled
             else named(resources, "Deployment", service)["spec"]["replicas"]
         )
-        pool = int(settings_of(resources, service)["STARWAKE_DATABASE_POOL"])
+        settings = settings_of(resources, service)
+        pool = int(settings["STARWAKE_DATABASE_POOL"]) + int(settings.get("STARWAKE_READ_POOL", 0))
         assert (copies + 1) * pool <= limits[f"starwake_{service}"], service
     reserved = 10  # superuser_reserved_connections, replication, the operator's own
     assert sum(limits.values()) + reserved <= max_connections(resources)

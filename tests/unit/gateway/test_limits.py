@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass, field
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.contracts.frames import Command
 from services.gateway.crowd import ROLL_CALL_S, Crowd, Present
-from services.gateway.limits import TokenBucket
+from services.gateway.limits import TokenBucket, tokens_of
 from services.gateway.timers import RESOLUTION_S, TimerWheel
 
 
@@ -27,6 +30,30 @@ def test_a_bucket_never_lets_more_through_than_burst_and_rate_allow(
         now += pause
         granted += bucket.take(now) == 0
     assert granted <= burst + now * per_s + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("command", "args", "tokens"),
+    [
+        ("build.list", b"{}", 1),
+        ("build.list", b'{"limit":100}', 1),
+        ("build.list", b'{"limit":101}', 2),
+        ("build.list", b'{"state":"building","limit":500}', 5),
+        ("build.list", b'{"limit":"many"}', 1),
+        ("build.list", b'{"limit":-7}', 1),
+        ("build.start", b'{"limit":500}', 1),
+    ],
+)
+def test_a_list_costs_a_token_for_each_hundred_rows_that_it_asks_for(command: str, args: bytes, tokens: int) -> None:
+    assert tokens_of(Command(command, "c1", msgspec.Raw(args))) == tokens
+
+
+def test_what_costs_more_waits_until_all_of_it_is_there() -> None:
+    bucket = TokenBucket(10, 6, 0.0)
+    assert bucket.take(0.0, 5) == 0
+    assert bucket.take(0.0, 5) == 0.4
+    assert bucket.take(0.0) == 0
+    assert bucket.take(10.0, 1000) == 0
 
 
 def test_refusals_are_forgotten_once_the_bucket_is_full_again() -> None:

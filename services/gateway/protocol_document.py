@@ -132,7 +132,7 @@ ERROR_MEANINGS: Final = {
     ErrorCode.LIMIT_REACHED: "the player builds as much as is allowed at once",
     ErrorCode.ID_REUSED: "the id belongs to another command or to other arguments",
     ErrorCode.FORBIDDEN: "not allowed to this player, or not before authentication",
-    ErrorCode.RATE_LIMITED: "too many commands, or too many of this player's reads at once; retry_after_ms says when to try again",
+    ErrorCode.RATE_LIMITED: "too many commands, or reads of one player at once; retry_after_ms says when to try again",
     ErrorCode.UNAVAILABLE: "the service behind is not answering; safe to retry with the same id",
     ErrorCode.INTERNAL: "the command failed on the server's side",
 }

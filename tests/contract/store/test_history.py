@@ -81,6 +81,7 @@ ARGUMENTS = {
     "announcements.remember": "'new', 'announce', 'f', '{}'",
     "announcements.find_events": ID,
     "announcements.cancel_events": ID,
+    "announcements.list_upcoming": f"'ada', now(), {FIRST}, 10",
     "builds.list_all": "'ada', NULL, 10",
     "builds.list_state": "'ada', NULL, 10, 'cancelled'",
     "builds.list_building": "'ada', NULL, 10",
@@ -101,6 +102,7 @@ ARGUMENTS = {
     "due.stranded_queued": "interval '5 seconds', 10",
     "due.start_queued": f"ARRAY[{ID}], ARRAY[now()], ARRAY[now()], ARRAY['m'], ARRAY['{{}}'], NULL",
     "feed_mark.read": "'NOTIFICATIONS'",
+    "feed_mark.went_back": f"ARRAY[{ID}], ARRAY[1], ARRAY[true]",
     "feed_mark.lift": "'NOTIFICATIONS', 6",
     "feed_mark.begin_epoch": "'NOTIFICATIONS', 'e', 7",
     "gather.lock": "1",
@@ -109,7 +111,7 @@ ARGUMENTS = {
     "orders.load_orders": "ARRAY['ada', 'ada'], ARRAY['order-7', 'x'], ARRAY['luna-2', 'free'], 5",
     "orders.load_standing": "ARRAY['ada', 'ada'], ARRAY['dock', 'mine']",
     "orders.load_queues": "ARRAY['ada']",
-    "orders.change_builds": f"ARRAY[{ID}], ARRAY[1], ARRAY['building'], ARRAY[2], ARRAY[now()], ARRAY[NULL]::timestamptz[]",
+    "orders.change_builds": f"ARRAY[{ID}], ARRAY[1], ARRAY['building'], ARRAY[2], ARRAY[now()], ARRAY[NULL]::timestamptz[], ARRAY[5]",
     "orders.insert_orders": (
         f"{NEW}, ARRAY['ada'], 'dock', 'new', 'building', '1', now()::text, now()::text, '', '', '', ARRAY['ada'],"
         f" ARRAY['new'], 'build.start', ARRAY['f'::bytea], '{{}}', 'new', {NEW}, '1', ARRAY['ada'], '{{}}', now()::text,"
@@ -125,6 +127,7 @@ ARGUMENTS = {
     "outbox.untold": "0, interval '1 second', 10",
     "outbox.delete_told": "ARRAY[1, 2], 'NOTIFICATIONS', 9",
     "outbox.backlog": "",
+    "outbox.set_aside": "ARRAY[1], ARRAY['too large']",
     "revocations.note": "'ada', now()",
     "revocations.note_found": "ARRAY['ada'], ARRAY[now()], interval '30 days'",
     "revocations.locked": "'ada'",

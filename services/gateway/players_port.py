@@ -7,7 +7,6 @@ of an idle one.
 import asyncio
 import contextlib
 import functools
-import random
 import time
 from collections.abc import Collection
 from http import HTTPStatus
@@ -31,7 +30,6 @@ _MAX_REQUEST_BYTES: Final = 131_072
 _TOLD_BYTES: Final = 200
 
 _log = SparingLogger(get_logger("gateway.port"))
-_RETRY_S: Final = (0.0, 4.0)
 
 
 class Door:
@@ -67,19 +65,17 @@ class Door:
         """Whether this upgrade request may go ahead, its token apart."""
         hub = self._surroundings.hub
         if self.draining:
-            return upgrade.come_later("the server is restarting", _soon())
+            return upgrade.come_later("the server is restarting", upgrade.soon())
         if hub.sessions >= self._max_connections:
-            return upgrade.come_later("too many connections", _soon())
+            return upgrade.come_later("too many connections", upgrade.soon())
         answer = upgrade.examine(method, target, headers, self._origins)
         # Who brings a token is not kept out by those who bring none.
         stranger = isinstance(answer, upgrade.Accepted) and answer.token is None
         if stranger and hub.unauthenticated >= self._max_unauthenticated:
-            return upgrade.come_later("too many connections", _soon())
-        if isinstance(answer, upgrade.Accepted) and answer.resume is not None:
-            after_s = hub.come_later()
-            if after_s is not None:
-                return upgrade.come_later("too many players come back at once", after_s)
-        return answer
+            return upgrade.come_later("too many connections", upgrade.soon())
+        resumes = isinstance(answer, upgrade.Accepted) and answer.resume is not None
+        after_s = hub.come_later() if resumes else None
+        return answer if after_s is None else upgrade.come_later("too many players come back at once", after_s)
 
     def may_look_up(self) -> bool:
         """Whether one more token may wait for its key."""
@@ -109,7 +105,7 @@ class Door:
         except TokenRefused as refusal:
             return upgrade.Refused(HTTPStatus.UNAUTHORIZED, str(refusal), upgrade.INVALID_TOKEN)
         except KeysUnavailable as error:
-            return upgrade.come_later(str(error), _soon())
+            return upgrade.come_later(str(error), upgrade.soon())
 
     def open_at_once(self, transport: asyncio.Transport, request: upgrade.Request) -> WebSocket | None:
         """Answer this request with a WebSocket, None where it is not to have one or its token's key must be fetched."""
@@ -151,11 +147,6 @@ class Door:
 
 def _told(headers: upgrade.HeaderList, name: bytes) -> str:
     return b", ".join(value for key, value in headers if key == name)[:_TOLD_BYTES].decode("latin-1")
-
-
-def _soon() -> float:
-    """Seconds until whoever was refused may come again; random, so that thousands do not come together once more."""
-    return random.uniform(*_RETRY_S)  # noqa: S311 - no secret
 
 
 class Arrival(asyncio.Protocol):
@@ -354,7 +345,7 @@ class PlayersHttp(HttpToolsProtocol):
             self._early = early
             self._door.spawn(self, answer, answer.token)
         else:
-            self._refuse(upgrade.come_later("too many connections", _soon()))
+            self._refuse(upgrade.come_later("too many connections", upgrade.soon()))
 
     async def admit(self, accepted: upgrade.Accepted, token: str) -> None:
         """Open the WebSocket if the token holds, else refuse before the upgrade."""

@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 import math
+import random
 from collections.abc import Collection, Mapping, Sequence
 from http import HTTPStatus
 from typing import Final, NamedTuple
@@ -18,6 +19,7 @@ from services.gateway.effects import Resume, decode_resume
 PATH: Final = b"/ws"
 RESUME_HEADER: Final = b"starwake-resume"
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_RETRY_S: Final = (0.0, 4.0)
 _KEY_BYTES: Final = 16
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
@@ -117,6 +119,11 @@ class Refused(msgspec.Struct, frozen=True):
 def come_later(reason: str, after_s: float) -> Refused:
     """The answer to a request that cannot be served now, but may be after so many seconds (RFC 9110, 10.2.3)."""
     return Refused(HTTPStatus.SERVICE_UNAVAILABLE, reason, (("Retry-After", str(max(1, math.ceil(after_s)))),))
+
+
+def soon() -> float:
+    """Seconds until whoever was refused may come again; random, so that thousands do not come together once more."""
+    return random.uniform(*_RETRY_S)  # noqa: S311 - no secret
 
 
 INVALID_TOKEN: Final = (("WWW-Authenticate", 'Bearer error="invalid_token"'),)

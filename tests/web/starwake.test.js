@@ -232,6 +232,20 @@ test("a server that cannot resume makes the client start from where the server i
   assert.deepEqual([client.position.epoch, client.position.seq], ["e2", 2]);
 });
 
+test("a push that cannot be read keeps its place in the feed and is passed over", async () => {
+  const { client, of } = await line();
+  Socket.last.onmessage({ data: '{"type":"push","seq":11,"prev":10,garbage' });
+  Socket.last.onmessage({ data: '{"type":"push","feed":"all","seq":12,"prev":3,"event":"x"}{' });
+  Socket.last.push(13, 11, { event: "unreadable" });
+  Socket.last.push(14, 13, { event: 7 });
+  Socket.last.says(null);
+  Socket.last.push(15, 14);
+  assert.deepEqual([client.position.seq, client.position.all], [15, 12]);
+  assert.deepEqual(of("push").map(({ seq }) => seq), [15]);
+  assert.equal(of("gap").length, 0);
+  assert.equal(Socket.all.length, 1, "the line stands");
+});
+
 test("a hole in a feed is filled by asking again, and a hole that stays is told, once", async () => {
   const { of, client } = await line();
   const socket = Socket.last;

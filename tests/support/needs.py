@@ -57,6 +57,9 @@ def _programs(*names: str) -> Callable[[], bool]:
 
 NEEDS: Final[Mapping[str, Need]] = {
     "browser": Need("Chromium", has_chromium, ("chromium", "fonts-dejavu-core"), fetch_chromium),
+    "proxies": Need(
+        "nginx, HAProxy and Caddy", _programs("nginx", "haproxy", "caddy"), ("nginx-light", "haproxy", "caddy")
+    ),
     "kustomize": Need(
         "kustomize, kubectl or Go", lambda: kustomize_command() is not None, ("golang-go",), fetch_kustomize
     ),

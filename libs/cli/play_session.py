@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol, assert_never
+from typing import Final, Literal, Protocol, assert_never
 
 from libs.cli import play_words as words
 from libs.cli.play_orders import HELP, Cancel, Order, Quit, Show, SpeedUp, Start, Wait
@@ -11,6 +11,10 @@ from libs.client import BuildState, CommandError, Missed, Push, Refused, Starwak
 
 TIME_EVERY_S = 20.0
 """How often the server's time is asked, for the countdowns and the round trip that is shown."""
+
+FEEDS: Final[tuple[Literal["player", "all"], ...]] = ("player", "all")
+HISTORY = 50
+"""Pushes of before the sign-in that are shown."""
 
 
 class Display(Protocol):
@@ -33,12 +37,32 @@ class PlaySession:
         self.state = PlayState(player.name)
         self._display = display
         self._changed = asyncio.Event()
+        self._past: set[tuple[str, int]] = set()
 
     async def begin(self) -> None:
         """Read what there is. Raises `CommandError` or `SessionError`."""
         self.state.kinds = {kind.kind: kind for kind in await self.player.catalogue()}
         await self._read_builds()
+        await self._read_past_and_future()
         await self.player.time()
+
+    async def _read_past_and_future(self) -> None:
+        """What was pushed before this sign-in, and what is announced and still to come."""
+        try:
+            pages = [await self.player.feed_list(feed=feed, limit=HISTORY) for feed in FEEDS]
+            coming = await self.player.event_list()
+        except Refused as refused:
+            if refused.code != "unknown_command":  # a server from before there was either
+                raise
+            return
+        for push in sorted((push for page in pages for push in page.pushes), key=lambda push: (push.at, push.seq))[
+            -HISTORY:
+        ]:
+            self._past.add((push.feed, push.seq))
+            self.state.push(push)
+            self.state.feed.append((push.at, words.of_push(push, self.state)))
+        for event in coming.events:
+            self.state.announced(event)
 
     async def _read_builds(self) -> None:
         self.state.see_all([build async for build in self.player.builds(BuildState.BUILDING)])
@@ -50,7 +74,8 @@ class PlaySession:
             if isinstance(item, Push):
                 self.state.push(item)
                 text = words.of_push(item, self.state)
-                self.state.feed.append((item.at, text))
+                if (item.feed, item.seq) not in self._past:  # it came while the past was read
+                    self.state.feed.append((item.at, text))
                 self._display.push(item, text)
             else:
                 self.state.notice(item, self.player.now())

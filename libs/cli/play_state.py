@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from libs.client import Build, BuildState, Connected, Disconnected, DragonsInbound, Kind, Missed, Notice, Push
+from libs.client import Build, BuildState, Connected, Disconnected, DragonsInbound, Kind, Missed, Notice, Push, Upcoming
 from libs.contracts import events
 
 FEED_LINES = 200
@@ -97,6 +97,13 @@ class PlayState:
             self.warnings[inbound.event_id or ""] = inbound
         if push.event == events.DRAGONS_ARRIVED:
             self.warnings.pop(str(push.data.get("event_id", "")), None)
+
+    def announced(self, event: Upcoming) -> None:
+        """Something that is still to come: dragons are warned of, whether or not a warning was seen here."""
+        event_id = str(event.data.get("event_id", event.id))
+        if event.event == events.DRAGONS_ARRIVED and event_id not in self.warnings:
+            left_s = (event.due_at - event.announced_at).total_seconds()
+            self.warnings[event_id] = DragonsInbound(arrives_at=event.due_at, remaining_s=left_s, event_id=event_id)
 
     def notice(self, notice: Notice, now: datetime) -> None:
         """News of the line."""

@@ -21,12 +21,15 @@ from libs.client.values import (
     Connected,
     Disconnected,
     DragonsInbound,
+    EventPage,
+    FeedPage,
     Kind,
     Missed,
     Notice,
     Push,
     Star,
     StarsDiscovered,
+    Upcoming,
 )
 from libs.contracts.builds import BuildState
 from libs.contracts.frames import Position
@@ -40,6 +43,8 @@ __all__ = [
     "Connected",
     "Disconnected",
     "DragonsInbound",
+    "EventPage",
+    "FeedPage",
     "Kind",
     "Missed",
     "NotAuthenticated",
@@ -58,4 +63,5 @@ __all__ = [
     "TokenUnavailable",
     "Unanswered",
     "Unsendable",
+    "Upcoming",
 ]

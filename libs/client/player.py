@@ -14,7 +14,7 @@ from libs.client.errors import CommandError
 from libs.client.events import Events, EventsWithNotices
 from libs.client.line import Line, TokenProvider
 from libs.client.protocol import Protocol
-from libs.client.values import Build, BuildPage, Kind
+from libs.client.values import Build, BuildPage, EventPage, FeedPage, Kind
 from libs.contracts.builds import BuildState
 from libs.contracts.frames import Position
 from libs.contracts.ids import new_id
@@ -266,6 +266,23 @@ class Starwake:
             if page.next is None:
                 return
             after = page.next
+
+    async def event_list(self, *, limit: int | None = None, after: str | None = None) -> EventPage:
+        """One page of what is announced and still to come, soonest first. Raises as `command`."""
+        given: dict[str, object] = {"limit": limit, "after": after}
+        return await self._ask(
+            EventPage, "event.list", {key: value for key, value in given.items() if value is not None}
+        )
+
+    async def feed_list(
+        self, *, feed: Literal["player", "all"] = "player", limit: int | None = None, before: int | None = None
+    ) -> FeedPage:
+        """One page of what a feed still keeps: the newest, or those before a `seq`. `events()` goes on beside it.
+
+        A push can come both ways; `feed` and `seq` tell. Raises as `command`.
+        """
+        given: dict[str, object] = {"feed": feed, "limit": limit, "before": before}
+        return await self._ask(FeedPage, "feed.list", {key: value for key, value in given.items() if value is not None})
 
     async def catalogue(self) -> tuple[Kind, ...]:
         """What can be built. Raises as `command`."""

@@ -114,6 +114,31 @@ class Push(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.convert(self.data, payload)
 
 
+class Upcoming(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that is announced to the player, or to all, and still to come at `due_at`."""
+
+    id: str
+    event: str
+    due_at: datetime
+    announced_at: datetime
+    data: Mapping[str, Any]
+    feed: Literal["player", "all"] = "player"
+
+
+class EventPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of `event.list`, soonest first; `next` is the `after` of the next page, None on the last."""
+
+    events: tuple[Upcoming, ...]
+    next: str | None = None
+
+
+class FeedPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of `feed.list`, oldest first; `next` is the `before` of the page of older ones, None on the last."""
+
+    pushes: tuple[Push, ...]
+    next: int | None = None
+
+
 class Connected(msgspec.Struct, frozen=True, kw_only=True):
     """The line is up.
 

@@ -6,7 +6,7 @@ python -m services.gateway.protocol_document --check   fails where that file is 
 
 import sys
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -14,81 +14,12 @@ from libs.contracts import alarms, builds, commands, events, frames
 from libs.contracts.reasons import CloseCode, ErrorCode
 from libs.runtime.tracing import TRACEPARENT
 from services.gateway.limits import ConnectionLimits
+from services.gateway.protocol_commands import COMMANDS, SCHEMAS, TIME, Json, object_schema, ref
 
 PATH: Final = Path(__file__).parent / "docs" / "asyncapi.json"
 
-_SCHEMAS: Final = "#/components/schemas/"
 _LIMITS: Final = ConnectionLimits()
 
-Json = dict[str, Any]
-
-
-class CommandEntry(NamedTuple):
-    """One command of the players' protocol, as the document tells of it."""
-
-    name: str
-    summary: str
-    args: type[msgspec.Struct]
-    result: Json | None
-
-
-def _ref(name: str) -> Json:
-    return {"$ref": _SCHEMAS + name}
-
-
-def _object(properties: Json, *, required: list[str] | None = None, open_: bool = True) -> Json:
-    wanted = list(properties) if required is None else required
-    return {"type": "object", "properties": properties, "required": wanted, "additionalProperties": open_}
-
-
-_TIME: Final[Json] = {"type": "string", "format": "date-time", "description": "RFC 3339, UTC, milliseconds"}
-_TOLD_TIME: Final = _object({"server_time": _TIME})
-_EXPIRY: Final = _object({"token_expires_at": _TIME})
-_BUILD: Final = _object({"build": _ref("Build")})
-_KIND: Final = _object({"kind": {"type": "string"}, "title": {"type": "string"}, "duration_s": {"type": "number"}})
-
-_ANY_PUSH: Final[Json] = {"anyOf": [_ref("PushToAll"), _ref("Push")]}
-
-COMMANDS: Final = (
-    CommandEntry("build.start", "Begin to build a catalogue kind on a site.", commands.BuildStart, _BUILD),
-    CommandEntry("build.cancel", "Cancel one of one's own builds while it is building.", commands.BuildCancel, _BUILD),
-    CommandEntry(
-        "build.reschedule",
-        "Speed a build up or delay it, where the catalogue allows it.",
-        commands.BuildReschedule,
-        _BUILD,
-    ),
-    CommandEntry(
-        "build.list",
-        "One's own builds, newest first, paged.",
-        commands.BuildList,
-        _object({"builds": {"type": "array", "items": _ref("Build")}, "next": {"type": ["string", "null"]}}),
-    ),
-    CommandEntry(
-        "event.list",
-        "What is announced to oneself or to all and still to come, soonest first, paged.",
-        commands.EventList,
-        _object({"events": {"type": "array", "items": _ref("Upcoming")}, "next": {"type": ["string", "null"]}}),
-    ),
-    CommandEntry(
-        "feed.list",
-        "The pushes that a feed still keeps: the newest, or those before a sequence; oldest first, paged.",
-        commands.FeedList,
-        _object({"pushes": {"type": "array", "items": _ANY_PUSH}, "next": {"type": ["integer", "null"]}}),
-    ),
-    CommandEntry(
-        "catalogue.list",
-        "What can be built; durations as they count now.",
-        commands.NoArgs,
-        _object({"kinds": {"type": "array", "items": _KIND}}),
-    ),
-    CommandEntry("auth", "The token, in the first frame; answered by hello.", commands.Auth, None),
-    CommandEntry("auth.refresh", "A new token on the live socket.", commands.Auth, _EXPIRY),
-    CommandEntry("time", "The server's time.", commands.NoArgs, _TOLD_TIME),
-    CommandEntry(
-        "pong", "The answer to ping; needs no id, and without one gets no reply.", commands.NoArgs, _TOLD_TIME
-    ),
-)
 
 EVENTS: Final = {
     events.BUILD_STARTED: "A build has begun.",
@@ -182,7 +113,7 @@ def _player_channels() -> Json:
             "bindings": {
                 "ws": {
                     "method": "GET",
-                    "headers": _object(
+                    "headers": object_schema(
                         {
                             "Authorization": {"type": "string", "description": "Bearer and a JWT"},
                             "Starwake-Resume": {"type": "string", "description": "a Position as JSON"},
@@ -303,8 +234,8 @@ def _command_message(name: str) -> str:
 def _messages() -> Json:
     messages: Json = {}
     for entry in COMMANDS:
-        payload = _object(
-            {"id": _ref("CommandId"), "command": {"const": entry.name}, "args": _ref(entry.args.__name__)},
+        payload = object_schema(
+            {"id": ref("CommandId"), "command": {"const": entry.name}, "args": ref(entry.args.__name__)},
             required=["command"] if entry.name == "pong" else ["id", "command"],
         )
         name = _command_message(entry.name)
@@ -312,32 +243,32 @@ def _messages() -> Json:
         if entry.result is not None:
             messages[name]["x-result"] = entry.result
     frames_of_the_server: Json = {
-        "Hello": ("The first server frame after authentication.", _ref("Hello")),
-        "Push": ("An event in the player's own feed.", _ref("Push")),
-        "PushToAll": ("An event in the feed that everybody has.", _ref("PushToAll")),
-        "Reply": ("A command was carried out.", _ref("Reply")),
-        "Error": ("A command was refused.", _ref("ErrorFrame")),
-        "Ping": ("Answer with pong.", _ref("Ping")),
-        "Bye": ("The connection is about to be closed.", _ref("Bye")),
+        "Hello": ("The first server frame after authentication.", ref("Hello")),
+        "Push": ("An event in the player's own feed.", ref("Push")),
+        "PushToAll": ("An event in the feed that everybody has.", ref("PushToAll")),
+        "Reply": ("A command was carried out.", ref("Reply")),
+        "Error": ("A command was refused.", ref("ErrorFrame")),
+        "Ping": ("Answer with pong.", ref("Ping")),
+        "Bye": ("The connection is about to be closed.", ref("Bye")),
     }
     services: Json = {
         "CommandRequest": (
             "The player's frame, its bytes unchanged; answered by {result} or {error}.",
-            _ref("AnyCommand"),
+            ref("AnyCommand"),
         ),
-        "OpsRequest": ("An operator's command.", {"oneOf": [_ref("Announce"), _ref("CancelEvent")]}),
-        "Notification": ("A push without type, seq and prev.", _ref("Notification")),
-        "Alarm": ("The row as it was when the alarm was set.", {"oneOf": [_ref("BuildAlarm"), _ref("EventAlarm")]}),
-        "Revocation": ("Tokens issued up to then count no more.", _object({"revoked_at": _TIME})),
+        "OpsRequest": ("An operator's command.", {"oneOf": [ref("Announce"), ref("CancelEvent")]}),
+        "Notification": ("A push without type, seq and prev.", ref("Notification")),
+        "Alarm": ("The row as it was when the alarm was set.", {"oneOf": [ref("BuildAlarm"), ref("EventAlarm")]}),
+        "Revocation": ("Tokens issued up to then count no more.", object_schema({"revoked_at": TIME})),
         "Present": (
             "The sessions that a gateway holds for the player.",
-            _object({"gateway": {"type": "string"}, "sessions": {"type": "array", "items": {"type": "string"}}}),
+            object_schema({"gateway": {"type": "string"}, "sessions": {"type": "array", "items": {"type": "string"}}}),
         ),
     }
     for name, (summary, payload) in {**frames_of_the_server, **services}.items():
         messages[name] = {"name": name, "title": name, "summary": summary, "payload": payload}
         if name in _HEADERS:
-            messages[name]["headers"] = _object(_HEADERS[name], required=[])
+            messages[name]["headers"] = object_schema(_HEADERS[name], required=[])
     return messages
 
 
@@ -348,48 +279,48 @@ def _schemas() -> Json:
         *(commands.EventList, commands.FeedList),
         *(commands.Announce, commands.CancelEvent, alarms.BuildAlarm, alarms.EventAlarm),
     )
-    _, schemas = msgspec.json.schema_components(structs, ref_template=_SCHEMAS + "{name}")
+    _, schemas = msgspec.json.schema_components(structs, ref_template=SCHEMAS + "{name}")
     seq: Json = {"type": "integer", "minimum": 0, "description": "the stream's sequence; 0 where there is none"}
     event: Json = {
         "event": {"type": "string", "examples": list(EVENTS)},
-        "at": _TIME,
+        "at": TIME,
         "data": {"type": "object"},
     }
     push: Json = {"type": {"const": "push"}, "seq": seq, "prev": seq, **event}
     close_codes: Json = {"type": "integer", "enum": [int(code) for code in CLOSE_MEANINGS]}
     answered: Json = {"id": {"type": ["string", "null"]}, "command": {"type": ["string", "null"]}}
-    position: Json = {"oneOf": [_ref("Position"), {"type": "null"}]}
+    position: Json = {"oneOf": [ref("Position"), {"type": "null"}]}
     return {
         **schemas,
         # By hand: the struct keeps the position undecoded.
-        "Auth": _object({"token": {"type": "string"}, "resume": position}, required=["token"]),
+        "Auth": object_schema({"token": {"type": "string"}, "resume": position}, required=["token"]),
         "CommandId": {"type": "string", "minLength": 1, "maxLength": 64, "description": "also the idempotency key"},
-        "AnyCommand": _object(
-            {"id": _ref("CommandId"), "command": {"type": "string"}, "args": {"type": "object"}},
+        "AnyCommand": object_schema(
+            {"id": ref("CommandId"), "command": {"type": "string"}, "args": {"type": "object"}},
             required=["id", "command"],
         ),
         "ErrorCode": {"type": "string", "enum": [code.value for code in ERROR_MEANINGS]},
         "CloseCode": close_codes,
-        "Notification": _object(event),
-        "Upcoming": _object(
+        "Notification": object_schema(event),
+        "Upcoming": object_schema(
             {
                 "id": {"type": "string"},
                 "feed": {"enum": ["player", "all"]},
                 "event": {"type": "string"},
-                "due_at": _TIME,
+                "due_at": TIME,
                 "data": {"type": "object"},
-                "announced_at": _TIME,
+                "announced_at": TIME,
             }
         ),
-        "Push": _object(push),
-        "PushToAll": _object({**push, "feed": {"const": "all"}}),
-        "Reply": _object({"type": {"const": "reply"}, **answered, "result": {"type": "object"}}),
-        "ErrorFrame": _object({"type": {"const": "error"}, **answered, "error": _ref("Error")}),
-        "Ping": _object({"type": {"const": "ping"}, "seq": seq, "all": seq, "server_time": _TIME}),
-        "Bye": _object(
+        "Push": object_schema(push),
+        "PushToAll": object_schema({**push, "feed": {"const": "all"}}),
+        "Reply": object_schema({"type": {"const": "reply"}, **answered, "result": {"type": "object"}}),
+        "ErrorFrame": object_schema({"type": {"const": "error"}, **answered, "error": ref("Error")}),
+        "Ping": object_schema({"type": {"const": "ping"}, "seq": seq, "all": seq, "server_time": TIME}),
+        "Bye": object_schema(
             {
                 "type": {"const": "bye"},
-                "code": _ref("CloseCode"),
+                "code": ref("CloseCode"),
                 "reason": {"type": "string"},
                 "reconnect": {"type": "boolean"},
                 "reconnect_after_ms": {"type": "integer", "minimum": 0},

@@ -8,7 +8,8 @@ import msgspec
 
 from libs.contracts import frames
 from libs.contracts.reasons import CloseCode
-from services.gateway.protocol_document import CLOSE_MEANINGS, COMMANDS, ERROR_MEANINGS, EVENTS, Json, document
+from services.gateway.protocol_commands import COMMANDS, Json
+from services.gateway.protocol_document import CLOSE_MEANINGS, ERROR_MEANINGS, EVENTS, document
 
 _HEAD: Final = """<!doctype html>
 <html lang="en">

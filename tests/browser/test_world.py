@@ -64,3 +64,17 @@ async def test_two_hundred_builds_are_a_list_that_stays_quick(cockpits: Cockpits
     await cockpit.page.get_by_role("button", name="List").click()
     await expect(cockpit.builds).to_have_count(0, timeout=90_000)
     await expect(cockpit.page.locator("#feed .entry.done")).not_to_have_count(0)
+
+
+async def test_a_second_device_sees_what_was_told_and_announced_before(cockpits: Cockpits, stack: Stack) -> None:
+    desk = await cockpits.open()
+    await desk.choose("ceres-1")
+    await desk.order("Dock")
+    await expect(desk.told("Dock at Ceres is complete.")).to_have_count(1)
+    async with operator(stack) as bus:
+        await announce_dragons(bus, in_s=90)
+    await expect(desk.page.get_by_role("region", name="Warnings")).to_contain_text("Space dragons inbound")
+    second = await cockpits.open(desk.player)
+    await expect(second.told("Dock at Ceres is complete.")).to_have_count(1)
+    await expect(second.page.get_by_role("region", name="Warnings")).to_contain_text("Space dragons inbound")
+    await second.picture("second-device")

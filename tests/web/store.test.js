@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import {
   bySite, dragonsNow, emptyState, fromJournal, progress, speedUp, toJournal, underWay, whyNot, withBuild, withOrder, withPush, withQueued,
-  withSnapshot, withoutDragons, withoutOrder,
+  withHistory, withSnapshot, withUpcoming, withoutDragons, withoutOrder,
 } from "../../services/gateway/web/store.js";
 
 const NOW = Date.parse("2026-11-22T10:00:00.000Z");
@@ -137,4 +137,39 @@ test("a journal gives back what was told, and what is none gives nothing", () =>
   assert.deepEqual(kept.state.entries, state.entries);
   assert.deepEqual(kept.state.stars, state.stars);
   for (const broken of [null, 3, {}, { version: 1 }, { version: 2, position, entries: [], dragons: [], stars: [] }]) assert.equal(fromJournal(broken), null);
+});
+
+test("what was told before a sign-in is entered by its time, once, whichever way it came", () => {
+  const earlier = [push(3, "a.b", {}, { at: time(-3000) }), push(5, "a.c", {}, { at: time(-1000) })];
+  const everybodys = [push(4, "a.d", {}, { feed: "all", at: time(-2000) })];
+  const live = after(emptyState(), earlier[1], push(9, "a.e", {}, { at: time(500) }));
+  const state = withHistory(live, [...earlier, ...everybodys], "e1");
+  assert.deepEqual(state.entries.map(({ event }) => event).slice(-2), ["a.d", "a.b"]);
+  assert.equal(state.entries.length, 4);
+  assert.equal(withHistory(state, earlier, "e1").entries.length, 4);
+});
+
+test("stars and dragons of before a sign-in are known, and what was dismissed stays so", () => {
+  const told = [
+    push(3, "stars.discovered", { stars: [{ name: "Vega" }] }, { at: time(-3000) }),
+    push(4, "dragons.inbound", { event_id: "d", arrives_at: time(60_000), remaining_s: 60 }, { feed: "all", at: time(-2000) }),
+  ];
+  const state = withHistory(emptyState(), told, "e1");
+  assert.deepEqual(state.stars.map(({ name }) => name), ["Vega"]);
+  assert.deepEqual(dragonsNow(state, NOW).map(({ id }) => id), ["d"]);
+  const gone = withoutDragons(state, "d");
+  const arrived = withHistory(gone, [...told, push(5, "dragons.arrived", { event_id: "d" }, { feed: "all", at: time(-1000) })], "e1");
+  assert.equal(arrived.dragons.length, 1);
+  assert.equal(dragonsNow(arrived, NOW).length, 0);
+});
+
+test("dragons that are announced are on their way, whether or not a warning was seen", () => {
+  const coming = [
+    { id: "1", feed: "all", event: "dragons.inbound", due_at: time(30_000), announced_at: time(0), data: { event_id: "d", arrives_at: time(60_000) } },
+    { id: "2", feed: "all", event: "dragons.arrived", due_at: time(60_000), announced_at: time(0), data: { event_id: "d" } },
+    { id: "3", feed: "all", event: "comets.passing", due_at: time(60_000), announced_at: time(0), data: { event_id: "c" } },
+  ];
+  const state = withUpcoming(emptyState(), coming);
+  assert.deepEqual(dragonsNow(state, NOW).map(({ id, arrivesAt }) => [id, arrivesAt - NOW]), [["d", 60_000]]);
+  assert.equal(withUpcoming(state, coming).dragons.length, 1);
 });

@@ -2,7 +2,7 @@
 /**
  * One signed-in stay: the line is opened, what it says goes into the state, and the state goes to the views.
  *
- * @import { Build, LineState, Position, Push, Queued } from "./starwake.js"
+ * @import { Build, LineState, Position, Push, Queued, Upcoming } from "./starwake.js"
  * @import { Order, State } from "./store.js"
  * @import { Pass } from "./session.js"
  */
@@ -11,7 +11,7 @@ import { ServerClock } from "./clock.js";
 import { forgetJournal, keepJournal, keepOrders, rememberedJournal, rememberedOrders, signIn, tokens } from "./session.js";
 import { LineClosed, Starwake, StarwakeError, newId } from "./starwake.js";
 import {
-  bySite, emptyState, fromJournal, speedUp, toJournal, withBuild, withOrder, withPush, withQueued, withSnapshot, withoutDragons, withoutOrder,
+  bySite, emptyState, fromJournal, speedUp, toJournal, withBuild, withOrder, withPush, withQueued, withSnapshot, withHistory, withUpcoming, withoutDragons, withoutOrder,
   withoutQueued, withoutRefusals, wouldWait,
 } from "./store.js";
 import { Ticker } from "./ticker.js";
@@ -20,9 +20,20 @@ import { closeInWords, kindInWords, refusal, sentence } from "./words.js";
 
 const PAGE = 500; // the most that the server lists at once
 const STANDING_PAGES = 6; // what stands is drawn as marks and counts: the newest 3000 will do
+const EVENT_PAGES = 5; // of what is to come, 100 each: the soonest are what a banner tells of
 const SAMPLE_MS = 15_000;
 const JOURNAL_MS = 1000;
 const FRAME_MS = 12; // not an animation frame on purpose: a hidden page has none, and its title must go on
+
+/** What was asked for, or `instead` where the server has no such command. @template T @template U @param {Promise<T>} asked @param {U} instead @returns {Promise<T | U>} */
+async function unlessUnknown(asked, instead) {
+  try {
+    return await asked;
+  } catch (error) {
+    if (error instanceof StarwakeError && error.code === "unknown_command") return instead;
+    throw error;
+  }
+}
 
 export class Bridge {
   /** @type {State} */
@@ -156,10 +167,13 @@ export class Bridge {
     const listing = ++this.#listing;
     const begun = this.#state;
     try {
-      const [kinds, building, standing, queued] = await Promise.all([
-        this.line.catalogue(), this.#list("building", Infinity), this.#list("completed", STANDING_PAGES), this.#waiting()]);
+      const [kinds, building, standing, queued, pushes, events] = await Promise.all([
+        this.line.catalogue(), this.#list("building", Infinity), this.#list("completed", STANDING_PAGES), this.#waiting(),
+        this.#pushed(), this.#toCome()]);
       if (listing !== this.#listing) return;
-      this.#change((state) => withSnapshot({ ...state, kinds, limit: null }, [...building, ...standing], begun, queued));
+      const epoch = this.line.position?.epoch ?? "";
+      this.#change((state) => withUpcoming(
+        withHistory(withSnapshot({ ...state, kinds, limit: null }, [...building, ...standing], begun, queued), pushes, epoch), events));
     } catch (error) {
       if (!(error instanceof StarwakeError)) throw error;
       if (listing !== this.#listing || this.#left || this.line.state.name === "closed") return;
@@ -181,13 +195,28 @@ export class Bridge {
     return builds;
   }
 
-  async #waiting() {
-    try {
-      return await this.line.buildQueued();
-    } catch (error) {
-      if (error instanceof StarwakeError && error.code === "unknown_command") return []; // a game without queues
-      throw error;
+  /** What was told before, in both feeds. */
+  async #pushed() {
+    const pages = await Promise.all([this.line.feedList({ feed: "player" }), this.line.feedList({ feed: "all" })].map((page) => unlessUnknown(page, { pushes: [] })));
+    return pages.flatMap(({ pushes }) => pushes);
+  }
+
+  /** What is announced and still to come. */
+  async #toCome() {
+    /** @type {Upcoming[]} */
+    const events = [];
+    let after = /** @type {string | null} */ (null);
+    for (let page = 0; page < EVENT_PAGES; page += 1) {
+      const listed = await unlessUnknown(this.line.eventList(after === null ? {} : { after }), { events: [], next: null });
+      events.push(...listed.events);
+      after = listed.next;
+      if (after === null) break;
     }
+    return events;
+  }
+
+  async #waiting() {
+    return unlessUnknown(this.line.buildQueued(), []); // a game without queues
   }
 
   async #catalogue() {

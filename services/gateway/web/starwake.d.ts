@@ -69,6 +69,28 @@ export interface Push {
   readonly replayed: boolean;
 }
 
+/** Something that is announced to the player, or to all, and still to come. */
+export interface Upcoming {
+  readonly id: string;
+  readonly feed: "player" | "all";
+  readonly event: string;
+  readonly due_at: string;
+  readonly data: Readonly<Record<string, unknown>>;
+  readonly announced_at: string;
+}
+
+/** Soonest first; `next` is the `after` of the next page. */
+export interface EventPage {
+  readonly events: readonly Upcoming[];
+  readonly next: string | null;
+}
+
+/** Oldest first; `next` is the `before` of the page of older ones. */
+export interface FeedPage {
+  readonly pushes: readonly Push[];
+  readonly next: number | null;
+}
+
 export interface Hello {
   readonly type: "hello";
   readonly player: string;
@@ -227,6 +249,9 @@ export class Starwake {
   buildUnqueue(id: string, options?: CommandOptions): Promise<Queued>;
   /** What waits for the player's sites. */
   buildQueued(options?: CommandOptions): Promise<readonly Queued[]>;
+  eventList(filter?: { limit?: number; after?: string }, options?: CommandOptions): Promise<EventPage>;
+  /** What a feed still keeps; a push can come this way and live: `feed` and `seq` tell. */
+  feedList(filter?: { feed?: "player" | "all"; limit?: number; before?: number }, options?: CommandOptions): Promise<FeedPage>;
   buildList(filter?: { state?: BuildState; limit?: number; after?: string }, options?: CommandOptions): Promise<BuildPage>;
   catalogue(options?: CommandOptions): Promise<readonly Kind[]>;
   /** The server's time, RFC 3339; also emits `roundtrip`. */

@@ -6,7 +6,7 @@
  * of each member are in `starwake.d.ts`; the protocol behind it is Starwake's WebSocket protocol, v1.
  *
  * @import {
- *   BuildPage, CommandOptions, Hello, LineState, Position, Push, StarwakeOptions, TokenReason, WebSocketLike
+ *   BuildPage, CommandOptions, EventPage, FeedPage, Hello, LineState, Position, Push, StarwakeOptions, TokenReason, WebSocketLike
  * } from "./starwake.d.ts"
  *
  * @typedef {object} Pending One command that has no answer yet.
@@ -561,6 +561,17 @@ export class Starwake {
   /** @param {{state?: string, limit?: number, after?: string}} [filter] @param {CommandOptions} [options] @returns {Promise<BuildPage>} */
   buildList(filter = {}, options) {
     return this.command("build.list", filter, options);
+  }
+
+  /** @param {{limit?: number, after?: string}} [filter] @param {CommandOptions} [options] @returns {Promise<EventPage>} */
+  eventList(filter = {}, options) {
+    return this.command("event.list", filter, options);
+  }
+
+  /** @param {{feed?: "player" | "all", limit?: number, before?: number}} [filter] @param {CommandOptions} [options] @returns {Promise<FeedPage>} */
+  async feedList(filter = {}, options) {
+    const page = await this.command("feed.list", filter, options);
+    return { ...page, pushes: page.pushes.map((/** @type {any} */ push) => ({ feed: "player", ...push, replayed: true })) };
   }
 
   /** @param {CommandOptions} [options] */

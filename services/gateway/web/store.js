@@ -5,7 +5,7 @@
  * Builds come from a snapshot (`build.list`), from replies and from pushes, in any order; the row's `revision`
  * decides which is newer, so it does not matter which of them arrives first.
  *
- * @import { Build, Kind, Position, Push, Queued } from "./starwake.js"
+ * @import { Build, Kind, Position, Push, Queued, Upcoming } from "./starwake.js"
  *
  * @typedef {object} Entry One push in the feed; times are milliseconds since 1970 on the server's clock.
  * @property {string} key
@@ -119,6 +119,38 @@ export function withPush(state, push, receivedAt, epoch) {
   if (push.event === "stars.discovered") next = { ...next, stars: starsOf(entry).concat(state.stars).slice(0, STARS_KEPT) };
   if (push.event === "dragons.inbound" || push.event === "dragons.arrived") next = { ...next, dragons: dragonsAfter(state.dragons, entry) };
   return next;
+}
+
+/**
+ * What was told before this page was there is entered in the feed where it belongs by time; what is there already stays.
+ *
+ * @param {State} state @param {readonly Push[]} pushes @param {string} epoch @returns {State}
+ */
+export function withHistory(state, pushes, epoch) {
+  const told = pushes.filter((push) => !Number.isNaN(Date.parse(push.at))).sort((left, right) => Date.parse(left.at) - Date.parse(right.at));
+  const past = told.reduce((past, push) => withPush(past, push, Date.parse(push.at), epoch), { ...emptyState(), builds: state.builds, queued: state.queued });
+  const known = new Set(state.entries.map(({ key }) => key));
+  const entries = [...state.entries, ...past.entries.filter(({ key }) => !known.has(key))].sort((left, right) => right.receivedAt - left.receivedAt);
+  const stars = new Set(state.stars.map(({ key }) => key));
+  const flights = new Map(past.dragons.map((flight) => [flight.id, flight]));
+  const dragons = state.dragons.map((flight) => ({ ...flight, arrivedAt: flight.arrivedAt ?? flights.get(flight.id)?.arrivedAt ?? null }));
+  for (const { id } of dragons) flights.delete(id);
+  return {
+    ...state,
+    entries: entries.slice(0, ENTRIES_KEPT),
+    stars: [...state.stars, ...past.stars.filter(({ key }) => !stars.has(key))].slice(0, STARS_KEPT),
+    dragons: [...dragons, ...flights.values()].slice(0, DRAGONS_KEPT),
+  };
+}
+
+/** Dragons that are announced and on their way, whether or not a warning was seen here. @param {State} state @param {readonly Upcoming[]} events @returns {State} */
+export function withUpcoming(state, events) {
+  return events.reduce((next, { id, event, due_at: due, data }) => {
+    const told = Date.parse(event === "dragons.arrived" ? due : String(data.arrives_at ?? due));
+    if (!event.startsWith("dragons.") || Number.isNaN(told) || next.dragons.some((flight) => flight.id === data.event_id)) return next;
+    const flight = { id: String(data.event_id ?? id), arrivesAt: told, arrivedAt: null, dismissed: false };
+    return { ...next, dragons: [...next.dragons, flight].slice(0, DRAGONS_KEPT) };
+  }, state);
 }
 
 /** The stars that an entry tells of. @param {Entry} entry @returns {Star[]} */

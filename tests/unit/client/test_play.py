@@ -273,6 +273,30 @@ async def test_the_picture_shows_builds_feed_and_line(universe: LivingUniverse) 
         await asyncio.wait([listening])
 
 
+async def test_a_late_sign_in_knows_what_was_pushed_and_announced_before(universe: LivingUniverse) -> None:
+    await universe.push("comets.passing", {"n": 1}, feed="all")
+    await universe.push("probe.arrived", {"star": "Vega"})
+    arrival = {"id": "i", "feed": "all", "event": "dragons.arrived", "data": {"event_id": "e"}}
+    moments = {"due_at": "2099-01-01T00:00:00.000Z", "announced_at": "2026-11-22T10:00:00.000Z"}
+    universe.handlers["event.list"] = lambda _: {"result": {"events": [{**arrival, **moments}], "next": None}}
+    async with Starwake.connect(universe.url, token_provider=good_token) as player:
+        session = PlaySession(player, Silent())
+        await session.begin()
+        picture = re.sub(r"\x1b\[[0-9;]*m", "", render(session, 80, 20))
+    assert len(session.state.feed) == 2
+    assert picture.index("comets.passing") < picture.index("probe.arrived"), "the newest last"
+    assert "space dragons arrive in" in picture
+
+
+async def test_a_server_without_those_commands_can_be_played_all_the_same(universe: LivingUniverse) -> None:
+    unknown = {"error": {"code": "unknown_command", "message": "there is no such command"}}
+    universe.handlers |= {"event.list": lambda _: unknown, "feed.list": lambda _: unknown}
+    async with Starwake.connect(universe.url, token_provider=good_token) as player:
+        session = PlaySession(player, Silent())
+        await session.begin()
+        assert session.state.kinds
+
+
 @pytest.mark.parametrize(("columns", "rows"), [(20, 5), (200, 60), (1, 1)])
 async def test_the_picture_fits_any_terminal(universe: LivingUniverse, columns: int, rows: int) -> None:
     async with Starwake.connect(universe.url, token_provider=good_token) as player:

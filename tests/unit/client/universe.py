@@ -60,7 +60,11 @@ class Universe:
         self.received: list[Frame] = []
         self.upgrades: list[dict[str, str]] = []
         self.sockets: list[ServerConnection] = []
-        self.handlers: dict[str, Handler] = {"time": lambda _: {"result": {"server_time": timestamp()}}}
+        self.handlers: dict[str, Handler] = {
+            "time": lambda _: {"result": {"server_time": timestamp()}},
+            "event.list": lambda _: {"result": {"events": [], "next": None}},
+            "feed.list": lambda frame: {"result": {"pushes": self.feeds[frame["args"]["feed"]], "next": None}},
+        }
         self._server: Server | None = None
 
     @property

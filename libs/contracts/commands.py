@@ -92,7 +92,7 @@ class FeedList(msgspec.Struct, frozen=True):
     """`feed.list`: the newest pushes of a feed, or those before a sequence (`before`: the `next` of another page)."""
 
     feed: Literal["player", "all"] = "player"
-    limit: Annotated[int, msgspec.Meta(ge=1, le=256)] = 256
+    limit: Annotated[int, msgspec.Meta(ge=1, le=256)] = 100
     before: Annotated[int, msgspec.Meta(ge=1, le=(1 << 63) - 1)] | None = None
 
 

@@ -35,7 +35,6 @@ _WITHIN_S: Final = 5.0
 _RETRY_MS: Final = 1000
 
 _args_decoder = msgspec.json.Decoder(FeedList)
-_body_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class FeedLists:
@@ -96,7 +95,7 @@ def page(pushes: Sequence[Push], args: FeedList) -> bytes:
     following: int | None = None
     for number in range(len(pushes) - 1, -1, -1):
         push = pushes[number]
-        if (args.before is not None and push.seq >= args.before) or not _is_body(push.body):
+        if (args.before is not None and push.seq >= args.before) or not frames.is_push_body(push.body):
             continue
         size += len(push.body)
         if listed and (len(listed) == args.limit or size > MAX_PAGE_BYTES):
@@ -107,13 +106,6 @@ def page(pushes: Sequence[Push], args: FeedList) -> bytes:
     listed.reverse()
     told = b"null" if following is None else b"%d" % following
     return b'{"result":{"pushes":[%b],"next":%b}}' % (b",".join(listed), told)
-
-
-def _is_body(body: bytes) -> bool:
-    try:
-        return "event" in _body_decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
 
 
 def _answer(command: Forward, asker: Asker, body: bytes, outcome: str = "ok") -> None:

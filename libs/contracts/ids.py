@@ -1,7 +1,7 @@
 """Identifiers, each a type of its own so that one cannot be passed for another."""
 
 import re
-import secrets
+from random import getrandbits
 from typing import NewType
 
 import uuid_utils
@@ -41,7 +41,11 @@ def new_push_id(source: str, revision: int, *numbers: int) -> str:
 
     The first part alone names another content once the table was restored from an older copy: the revisions come again.
     """
-    return f"{'.'.join(map(str, (source, revision, *numbers)))}~{secrets.token_hex(5)}"
+    # No secret: it only has to differ from the one that another life of the table gave the same row and revision.
+    nonce = f"{getrandbits(40):010x}"
+    if numbers:
+        return f"{source}.{revision}.{'.'.join(map(str, numbers))}~{nonce}"
+    return f"{source}.{revision}~{nonce}"
 
 
 def push_place(message_id: str) -> tuple[str, int] | None:

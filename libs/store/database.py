@@ -24,7 +24,7 @@ _ATTEMPTS = 5
 _FIRST_PAUSE_S = 0.01
 _CLOSE_SECONDS = 5.0
 _ROLLBACK_SECONDS = 5.0
-_CLOCK = "SELECT clock_timestamp(), current_setting('transaction_read_only')"
+_CLOCK = "SELECT clock_timestamp(), current_setting('transaction_read_only'), pg_postmaster_start_time()"
 # Idle for as long as it is held; no snapshot and no row is held with it.
 _LOCKING = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0"
 
@@ -115,6 +115,7 @@ class Database:
         self._pool = pool
         self._link = link
         self._acquire_timeout_s = acquire_timeout_s
+        self._started_at: object = None
 
     @classmethod
     async def connect(  # noqa: PLR0913 - the pool's bounds, all keyword-only
@@ -162,9 +163,17 @@ class Database:
                 max_size=max_connections,
                 max_queries=1_000_000_000,  # a connection is renewed when it fails, not after a count
                 reset=_nothing_to_reset,
-                connect=link.connect,
+                connect=link.connect_watched,
             )
         return cls(pool, link, acquire_timeout_s)
+
+    def on_loss(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called whenever the database may have been away, and may be an older copy of itself now.
+
+        That is when any connection ended, and when `clock` or `now` meet a server that was started anew. It is
+        synchronous and must not raise; it may be called often and for nothing (an idle connection was closed).
+        """
+        self._link.on_loss.append(listener)
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[Connection, None]:
@@ -271,6 +280,10 @@ class Database:
             if row is None or row[1] != "off":
                 await self._give_up_read_only(connection)
                 raise StoreUnavailable("the database is read-only")
+            if row[2] != self._started_at:  # behind a pooler, connections stay when the server is another one
+                known, self._started_at = self._started_at is not None, row[2]
+                if known:
+                    self._link.lost()
             return cast("datetime", row[0]), at
 
     async def close(self) -> None:

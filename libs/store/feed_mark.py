@@ -23,18 +23,39 @@ async def read_mark(connection: Connection, stream: str) -> FeedMark | None:
 
 
 class Told(NamedTuple):
-    """What a stored push says of the table: this row had come to this revision; `kept`: such rows are never deleted."""
+    """What a stored push says of the table: its row had come to this revision, and its message was in the outbox.
+
+    Attributes:
+        id: of the row.
+        revision: to which it had come.
+        kept: whether such rows are never deleted.
+        seq: of the push in its stream.
+        message_id: of the push; one that names nothing but row and revision says nothing of the outbox.
+    """
 
     id: str
     revision: int
     kept: bool
+    seq: int
+    message_id: str
 
 
-async def find_unknown(connection: Connection, told: Sequence[Told]) -> Told | None:
-    """One of `told` that the table does not know of: it has gone backwards. None where it knows of all."""
-    ids, revisions, kept = [each.id for each in told], [each.revision for each in told], [each.kept for each in told]
-    row = await connection.fetchrow(SQL.went_back, ids, revisions, kept)
-    return None if row is None else Told(str(row[0]), row[1], kept=True)
+async def find_unknown(connection: Connection, stream: str, told: Sequence[Told]) -> Told | None:
+    """One of `told` that the table does not know of: it has gone backwards. None where it knows of all.
+
+    `told` must have been read from `stream` before: a push is published once its row is committed, and its outbox row
+    is deleted in the statement that lifts the mark to its sequence. So above the mark, each has its outbox row.
+    """
+    row = await connection.fetchrow(
+        SQL.went_back,
+        [each.id for each in told],
+        [each.revision for each in told],
+        [each.kept for each in told],
+        [each.seq for each in told],
+        [each.message_id for each in told],
+        stream,
+    )
+    return None if row is None else next(each for each in told if each.seq == row[0])
 
 
 async def raise_mark(connection: Connection, stream: str, last_seq: int) -> None:

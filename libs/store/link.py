@@ -25,10 +25,12 @@ class Link:
 
     Attributes:
         pooled: whether there is a pooler in between; known after the first connection.
+        on_loss: called when a connection of the pool has ended, whoever ended it.
     """
 
     def __init__(self, arguments: Mapping[str, Any], name: str, session: Mapping[str, str]) -> None:
         self.pooled = False
+        self.on_loss: list[Callable[[], None]] = []
         self._arguments = dict(arguments)
         self._everywhere = {"application_name": name, "timezone": "UTC"}
         self._session = dict(session)
@@ -39,6 +41,20 @@ class Link:
     def begin(self) -> str:
         """What begins a transaction: through a pooler, the session's settings come with it."""
         return self._begin_pooled if self.pooled else "BEGIN"
+
+    async def connect_watched(self, _dsn: str | None = None, **pool: Any) -> Any:  # noqa: ANN401 - as `connect`
+        """As `connect`, and its end is told to `on_loss`."""
+        connection = await self.connect(**pool)
+        connection.add_termination_listener(self._ended)
+        return connection
+
+    def lost(self) -> None:
+        """Tell whoever wants to know that the database may have been away, or another one."""
+        for listener in self.on_loss:
+            listener()
+
+    def _ended(self, _connection: object) -> None:
+        self.lost()
 
     async def connect(self, _dsn: str | None = None, **pool: Any) -> Any:  # noqa: ANN401 - asyncpg's own arguments, and its connection
         """A new connection.

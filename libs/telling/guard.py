@@ -1,24 +1,31 @@
-"""Whether the stream may be published to: it must not have gone backwards unnoticed.
+"""Whether the stream may be published to: neither it nor the table must have gone backwards unnoticed.
 
 A push that is stored in a stream that lost its tail lifts its sequence past what was told, and the loss would never
-show. So every publisher looks at the stream after each connect, before it publishes; the scheduler mends what it finds.
+show. A push of a table that was restored from an older copy lifts the mark past what that table does not know of, and
+then that would not show. So every publisher compares the two after each connect, be it to NATS or to Postgres, before
+it publishes; the scheduler mends what it finds.
 """
 
 import asyncio
+import re
 
 from libs.bus.connection import Bus
 from libs.bus.errors import BusError
-from libs.bus.feed import FeedState, read_feed
+from libs.bus.feed import FeedState, read_feed, read_newest
 from libs.bus.streams import NOTIFICATIONS
+from libs.contracts.events import event_name
+from libs.contracts.ids import MAX_REVISION, push_place
 from libs.runtime.logs import get_logger
 from libs.store.database import Database
 from libs.store.errors import StoreError
-from libs.store.feed_mark import FeedMark, read_mark
+from libs.store.feed_mark import FeedMark, Told, find_unknown, read_mark
 from libs.telling.teller import Teller
 
 log = get_logger("guard")
 
 _RETRY_S = 0.25
+_COMPARED = 256
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 
 def why_new_epoch(state: FeedState, mark: FeedMark | None) -> str | None:
@@ -34,8 +41,31 @@ def why_new_epoch(state: FeedState, mark: FeedMark | None) -> str | None:
     return None
 
 
+async def lately_told(bus: Bus, state: FeedState) -> list[Told]:
+    """What the stream's newest pushes say of the table; none is stored before its row is committed.
+
+    Raises:
+        BusError: JetStream does not answer.
+    """
+    found: list[Told] = []
+    if state.last_seq == 0:
+        return found
+    for push in await read_newest(bus, state.last_seq, _COMPARED):
+        place = push_place(push.message_id)
+        if place is not None and _ID.match(place[0]) and place[1] <= MAX_REVISION:
+            # Revision 0 is an order that waits: its row becomes a build, or goes.
+            kept = place[1] > 0 and event_name(push.body).startswith("build.")
+            found.append(Told(*place, kept=kept, seq=push.seq, message_id=push.message_id))
+    return found
+
+
+def why_gone_back(unknown: Told) -> str:
+    """PURE: how it is said that the table does not know of a push."""
+    return f"the table has gone backwards: row {unknown.id} was told at revision {unknown.revision}"
+
+
 class Guard:
-    """Holds a teller back after each connect until the stream stands where the mark says; for those who cannot mend."""
+    """Holds a teller back after each connect until stream and table agree; for those who cannot mend."""
 
     def __init__(self, database: Database, bus: Bus, teller: Teller) -> None:
         self._database = database
@@ -45,9 +75,10 @@ class Guard:
         self._look.set()
         teller.pause()
         bus.on_connection_change(self._on_connection_change)
+        database.on_loss(self._on_database_loss)
 
     async def run(self) -> None:
-        """Look at the stream after each connect, again and again until it is in order; until cancelled."""
+        """Look after each connect, again and again until all is in order; until cancelled."""
         told = ""
         while True:
             await self._look.wait()
@@ -67,12 +98,24 @@ class Guard:
         if connected:
             self._look.set()
 
+    def _on_database_loss(self) -> None:
+        self._teller.pause()
+        self._look.set()
+
     async def _why_not(self) -> str | None:
         try:
             async with self._database.connection() as connection:
                 mark = await read_mark(connection, NOTIFICATIONS)
+            if mark is None:
+                return None
             # After the mark, which follows the stream: the other way round, it could have passed what was read before.
             state = await read_feed(self._bus)
+            reason = why_new_epoch(state, mark)
+            if reason is not None:
+                return reason
+            told = await lately_told(self._bus, state)
+            async with self._database.connection() as connection:
+                unknown = await find_unknown(connection, NOTIFICATIONS, told)
         except (BusError, StoreError) as error:
             return str(error)
-        return None if mark is None else why_new_epoch(state, mark)
+        return None if unknown is None else why_gone_back(unknown)

@@ -163,18 +163,19 @@ class Teller:
             forgetting.cancel()
             with suppress(asyncio.CancelledError):
                 await forgetting
-            for job in self._told:  # told, though not deleted: who finds the rows tells them under the same ids
+            told, self._told = self._told, []
+            for job in told:  # told, though not deleted: who finds the rows tells them under the same ids
                 job.settle(told=True)
 
     async def drain(self, timeout_s: float) -> None:
         """Wait until all that was offered is told and deleted, for `timeout_s` seconds at most.
 
-        Rows whose time comes later than that are not waited for.
+        Rows whose time comes later than that are not waited for, and none once `run` has ended.
         """
         until = self._clock.now() + timeout_s
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while self._publishing or self._told or self._due_before(until):
+                while not self._over and (self._publishing or self._told or self._due_before(until)):
                     self._idle.clear()
                     await self._idle.wait()
 
@@ -305,8 +306,12 @@ class Teller:
             return jobs
         found: list[Job] = []
         for player, theirs in old.items():
-            stored = {push.message_id for push in await feed.read_pushes(self._bus, player, 0)}
-            found += [job for job in theirs if job.row.notification.message_id in stored]
+            stored = {push.message_id: push.seq for push in await feed.read_pushes(self._bus, player, 0)}
+            for job in theirs:
+                seq = stored.get(job.row.notification.message_id)
+                if seq is not None:
+                    self._seq = max(self._seq, seq)  # the mark is lifted to it as its row is deleted
+                    found.append(job)
         for job in found:  # only now: had a later read failed, all would have been given up
             self._is_told(job)
         self._told_there.set()

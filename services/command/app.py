@@ -127,11 +127,11 @@ async def _work(runtime: Runtime, settings: CommandSettings, parts: Parts) -> No
     operations = Operations(database, bus, aftermath)
     with suppress(StoreError):
         await clock.measure()
-    background = [
+    telling = asyncio.create_task(teller.run(), name="teller")
+    background = [telling] + [
         asyncio.create_task(work(), name=name)
         for name, work in {
             "clock": clock.run,
-            "teller": teller.run,
             "guard": guard.run,
             "aftermath": aftermath.run,
             "desk": desk.run,
@@ -150,11 +150,10 @@ async def _work(runtime: Runtime, settings: CommandSettings, parts: Parts) -> No
         runtime.health.set_ready(True)
         runtime.log.info("service.ready", orders=len(game.orders), kinds=len(catalogue.kinds))
         await _until_stopping(runtime, background)
-        await _drain(settings.drain_seconds, service, desk, calls, aftermath)
+        after = _After(aftermath, teller, telling)
+        await _drain(settings.drain_seconds, service, desk, calls, after)
     finally:
-        for task in background:
-            task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
+        await _cancel(background)
 
 
 def _endpoints(game: Game, desk: Desk, reads: Reads, operations: Operations, calls: CallTasks) -> list[Endpoint]:
@@ -232,16 +231,32 @@ async def _until_stopping(runtime: Runtime, background: Sequence["asyncio.Task[N
             raise RuntimeError(f"the part {task.get_name()} has ended")
 
 
-async def _drain(timeout_s: float, service: Service, desk: Desk, calls: CallTasks, aftermath: Aftermath) -> None:
+async def _drain(timeout_s: float, service: Service, desk: Desk, calls: CallTasks, after: "_After") -> None:
     """Take no more, answer what is in hand, then arm and tell what is committed; the rest is the sweep's."""
     try:
         async with asyncio.timeout(timeout_s):
             await service.drain(timeout_s)
             await desk.drain(timeout_s)
             await calls.drain(timeout_s)
-            await aftermath.drain(timeout_s)
+            if not after.teller.telling:  # held back, or the bus is away: what waits to be told stays in the outbox
+                await _cancel([after.telling])
+            await after.aftermath.drain(timeout_s)
     except TimeoutError:
         log.warning("drain.incomplete", after_s=timeout_s)
+
+
+class _After(NamedTuple):
+    """What follows the orders, and the task that tells of them."""
+
+    aftermath: Aftermath
+    teller: Teller
+    telling: "asyncio.Task[None]"
+
+
+async def _cancel(tasks: Sequence["asyncio.Task[None]"]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _pause(runtime: Runtime) -> None:

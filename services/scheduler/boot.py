@@ -46,7 +46,7 @@ async def first_look(parts: Parts, loops: Loops) -> None:
         StartError: a stream cannot be repaired without loss.
     """
     await _until_it_works(parts.clock.measure)
-    loops.watch_bus()
+    loops.watch_connections()
     try:
         await _until_it_works(loops.mend)
     except StreamRefused as error:

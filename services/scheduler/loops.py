@@ -44,6 +44,8 @@ class Loops:
         self._parts = parts
         self._settings = settings
         self._mend = asyncio.Event()
+        self._doubts = 0
+        self._bus_returned = False
         self._untold = asyncio.Event()
         self._reconcile = asyncio.Event()
         self._trouble: dict[str, str] = {}
@@ -81,9 +83,10 @@ class Loops:
             "housekeeping": self._every("housekeeping", _HOUSEKEEPING_EVERY_S, self._keep_house),
         }
 
-    def watch_bus(self) -> None:
-        """From now on, mend after each reconnect, and tell nothing until that is done."""
+    def watch_connections(self) -> None:
+        """From now on, mend after each reconnect to NATS or Postgres, and tell nothing until that is done."""
         self._parts.bus.on_connection_change(self._on_connection_change)
+        self._parts.database.on_loss(self._on_database_loss)
 
     async def mend(self) -> None:
         """Look after the streams now.
@@ -91,9 +94,11 @@ class Loops:
         Raises:
             BusError, StoreError: not possible now; StreamRefused: not possible at all.
         """
+        doubts = self._doubts
         mended = await self._parts.upkeep.mend()
         self._refused = None
-        self._parts.teller.resume()
+        if doubts == self._doubts:  # else something was lost meanwhile, and it is looked at again
+            self._parts.teller.resume()
         if mended.changes or mended.epoch:
             self._reconcile.set()
         if not self._revocations_alike:
@@ -110,10 +115,18 @@ class Loops:
             self._worked("revocations")
 
     def _on_connection_change(self, connected: bool) -> None:  # noqa: FBT001 - the bus's listener
+        self._doubts += 1
         self._parts.teller.pause()
         self._revocations_alike = False  # NATS may come back with an older store
         if connected:
+            self._bus_returned = True
             self._mend.set()
+
+    def _on_database_loss(self) -> None:
+        """It may be another one, or an older copy of itself, by the next statement."""
+        self._doubts += 1
+        self._parts.teller.pause()
+        self._mend.set()
 
     async def _keep_house(self) -> int:
         return await keep_house(self._parts.database, self._settings.inbox_days)
@@ -145,7 +158,8 @@ class Loops:
     async def _look_after_streams(self) -> None:
         while True:
             await _pause(self._settings.check_seconds, self._mend)
-            reconnected = not self._parts.teller.telling
+            reconnected, self._bus_returned = self._bus_returned, False
+            held_back = not self._parts.teller.telling
             try:
                 await self.mend()
             except StreamRefused as error:
@@ -153,14 +167,16 @@ class Loops:
                 self._parts.teller.resume()
                 log.error("stream.refused", reason=str(error))  # noqa: TRY400 - one line, it says all
             except (BusError, StoreError) as error:
+                self._bus_returned = self._bus_returned or reconnected
                 self._failed("upkeep", error)
                 if self._parts.bus.connected:
                     await asyncio.sleep(_RETRY_S)
                     self._mend.set()
             else:
                 self._worked("upkeep")
-                if reconnected:
+                if held_back:
                     self._untold.set()
+                if reconnected:
                     self._reconcile.set()
 
     async def _reconcile_again_and_again(self) -> None:

@@ -7,28 +7,23 @@ The other way round, the newest stored pushes are a mark of the table: where it 
 table was restored from an older copy, and what clients know is no longer true; that begins a new epoch as well.
 """
 
-import re
 from dataclasses import dataclass
 
 from libs.bus.connection import Bus
-from libs.bus.feed import FeedState, begin_epoch, read_feed, read_newest
+from libs.bus.feed import FeedState, begin_epoch, read_feed
 from libs.bus.provision import Change, provision
 from libs.bus.streams import NOTIFICATIONS
 from libs.contracts import subjects
-from libs.contracts.events import event_name
-from libs.contracts.ids import PlayerId, push_place
+from libs.contracts.ids import PlayerId
 from libs.runtime.logs import get_logger
 from libs.store import feed_mark
 from libs.store.database import Database
 from libs.store.gather import STREAMS_LOCK, lock
-from libs.telling.guard import why_new_epoch
+from libs.telling.guard import lately_told, why_gone_back, why_new_epoch
 from services.scheduler import metrics, revocations
-from services.scheduler.rows import MAX_REVISION
 
 log = get_logger("upkeep")
 
-_COMPARED = 256
-_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 EVERYBODY = PlayerId("all")
 
 
@@ -76,9 +71,9 @@ class Upkeep:
             state = await read_feed(self._bus)
             reason = why_new_epoch(state, mark)
             above = max(state.last_seq, 0 if mark is None else mark.last_seq)
-            unknown = await feed_mark.find_unknown(connection, await self._lately_told(state))
+            unknown = await feed_mark.find_unknown(connection, NOTIFICATIONS, await lately_told(self._bus, state))
             if unknown is not None:
-                reason = f"the table has gone backwards: row {unknown.id} was told at revision {unknown.revision}"
+                reason = why_gone_back(unknown)
                 above += 1  # drops what is stored: it tells of rows that are no more, and would be found again
             if reason is not None:
                 state = await begin_epoch(self._bus, above=above)
@@ -88,17 +83,6 @@ class Upkeep:
                 await feed_mark.raise_mark(connection, NOTIFICATIONS, state.last_seq)
         self._report(changes, reason, state)
         return Mended(changes, reason)
-
-    async def _lately_told(self, state: FeedState) -> list[feed_mark.Told]:
-        """What the stream's newest pushes say of the table; none is stored before its row is committed."""
-        found: list[feed_mark.Told] = []
-        if state.last_seq == 0:
-            return found
-        for push in await read_newest(self._bus, state.last_seq, _COMPARED):
-            place = push_place(push.message_id)
-            if place is not None and _ID.match(place[0]) and 0 < place[1] <= MAX_REVISION:
-                found.append(feed_mark.Told(*place, kept=event_name(push.body).startswith("build.")))
-        return found
 
     def _report(self, changes: list[Change], reason: str | None, state: FeedState) -> None:
         for change in changes:

@@ -6,9 +6,10 @@ from contextlib import suppress
 from datetime import timedelta
 
 from libs.bus.errors import BusError
-from libs.bus.feed import read_feed
+from libs.bus.feed import read_feed, read_pushes
 from libs.bus.jetstream import ask, stream_info
 from libs.bus.streams import NOTIFICATIONS, SCHEDULER, TIMERS
+from libs.contracts.ids import PlayerId
 from tests.contract.scheduler.conftest import StartScheduler
 from tests.contract.scheduler.universe import Universe
 from tests.support.eventually import eventually
@@ -207,7 +208,8 @@ async def test_a_told_push_whose_outbox_row_was_left_behind_is_not_told_again_ev
     await ask(universe.bus, f"STREAM.PURGE.{TIMERS}")
     await _update(universe, NOTIFICATIONS, duplicate_window=100_000_000)
     await asyncio.sleep(0.3)
-    await universe.outbox(build, age_s=1200)
+    started = (await read_pushes(universe.bus, PlayerId(player), 0))[0]
+    await universe.outbox(build, age_s=1200, message_id=started.message_id)
     await universe.outbox_empty()
     assert await universe.events(player) == ["build.started", "build.completed"]
 

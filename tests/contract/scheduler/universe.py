@@ -134,12 +134,13 @@ class Universe:
         finally:
             await connection.close()
 
-    async def outbox(self, build: BuildRecord, *, age_s: float = 0.0) -> None:
+    async def outbox(self, build: BuildRecord, *, age_s: float = 0.0, message_id: str | None = None) -> None:
+        """Its `build.started`, as a push of its own or, with its message id, one that was told already."""
         told = build_event(BUILD_STARTED, build.started_at, build)
         await self.sql(
             "INSERT INTO outbox (message_id, source_kind, source_id, revision, player, payload, tell_at, created_at)"
             " VALUES ($1, 'build', $2, $3, $4, $5, now() - $6::interval, now() - $6::interval)",
-            told.message_id,
+            message_id or told.message_id,
             build.id,
             build.revision,
             build.player,

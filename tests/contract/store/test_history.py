@@ -102,7 +102,7 @@ ARGUMENTS = {
     "due.stranded_queued": "interval '5 seconds', 10",
     "due.start_queued": f"ARRAY[{ID}], ARRAY[now()], ARRAY[now()], ARRAY['m'], ARRAY['{{}}'], NULL",
     "feed_mark.read": "'NOTIFICATIONS'",
-    "feed_mark.went_back": f"ARRAY[{ID}], ARRAY[1], ARRAY[true]",
+    "feed_mark.went_back": f"ARRAY[{ID}], ARRAY[1], ARRAY[true], ARRAY[9], ARRAY['m'], 'NOTIFICATIONS'",
     "feed_mark.lift": "'NOTIFICATIONS', 6",
     "feed_mark.begin_epoch": "'NOTIFICATIONS', 'e', 7",
     "gather.lock": "1",

@@ -133,3 +133,29 @@ async def test_arguments_that_raise_while_they_are_read_are_answered(bad_game: t
     universe, _ = bad_game
     assert await outcome(universe, "eve", "bad.nothing", site="luna-1", how="unreadable") == "internal"
     assert await outcome(universe, f"eve-{uuid4().hex}", "build.start", kind="dock", site="luna-1") == "accepted"
+
+
+async def test_whatever_a_player_sends_costs_no_traceback(bad_game: tuple[Universe, ServiceProcess]) -> None:
+    universe, service = bad_game
+    build = (await universe.start("io-1"))["id"]
+    for command, args in (
+        ("build.cancel", {"build_id": build + "\n"}),
+        ("build.unqueue", {"build_id": build.upper()}),
+        ("build.list", {"after": build + "\n"}),
+        ("build.reschedule", {"build_id": build, "due_at": "0001-01-01T00:00:00+23:59"}),
+        ("build.reschedule", {"build_id": build, "due_at": "9999-12-31T23:59:59.999999-23:59"}),
+        ("build.reschedule", {"build_id": build, "due_at": "\0"}),
+        ("build.reschedule", {"build_id": build, "factor": 1e308}),
+        ("build.reschedule", {"build_id": build, "factor": 1000}),
+        ("build.reschedule", {"build_id": build, "factor": -0.1}),
+        ("build.start", {"kind": "dock\n", "site": "x"}),
+        ("build.start", {"kind": "dock", "site": "\u2028"}),
+        ("bad.twin", {"site": "\x1f"}),
+    ):
+        assert await outcome(universe, universe.player, command, **args) in (
+            "bad_request",
+            "unknown_kind",
+            "not_found",
+            "forbidden",
+        ), (command, args)
+    assert "Traceback" not in service.log()

@@ -20,7 +20,7 @@ from services.command.settings import CommandSettings
 from tests.contract.command.conftest import running
 from tests.contract.command.universe import CATALOGUE, Refused, Universe
 from tests.support.eventually import eventually
-from tests.unit.command.test_extension import printed
+from tests.unit.command.test_extension import KIND, printed
 
 ANNOUNCE = subjects.ops("announce")
 CANCEL = subjects.ops("announce.cancel")
@@ -160,7 +160,7 @@ async def test_the_guides_order_works_over_the_bus(
 ) -> None:
     assert service.health.readiness().ready
     (tmp_path / "orders").mkdir()
-    (tmp_path / "orders" / "probe.py").write_text(printed("python"))
+    (tmp_path / "orders" / f"{KIND}.py").write_text(printed("python"))
     kind = printed("toml").replace('requires = ["observatory"]', 'requires = ["dock"]')
     (tmp_path / "catalogue.toml").write_text(CATALOGUE + "\n" + kind)
     extended = settings.model_copy(update={"catalogue": tmp_path / "catalogue.toml", "orders": tmp_path / "orders"})
@@ -168,13 +168,15 @@ async def test_the_guides_order_works_over_the_bus(
         assert observer.connected
         launch: dict[str, Any] = {"site": "luna-9", "star": "Vega"}
         with pytest.raises(Refused, match="needs a dock first"):
-            await universe.order("probe.launch", **launch)
+            await universe.order(f"{KIND}.launch", **launch)
         await universe.rows(
             "INSERT INTO build (id, player, kind, site, state, revision, started_at, due_at, completed_at)"
             " VALUES (gen_random_uuid(), $1, 'dock', 'x', 'completed', 2, now() - interval '1h', now(), now())",
             universe.player,
         )
-        build = (await universe.order("probe.launch", **launch))["build"]
-        assert (build["kind"], build["site"]) == ("probe", "luna-9")
+        build = (await universe.order(f"{KIND}.launch", **launch))["build"]
+        assert (build["kind"], build["site"]) == (KIND, "luna-9")
         (row,) = await universe.rows("SELECT follow_ups FROM build WHERE id = $1", build["id"])
-        assert json.loads(row["follow_ups"]) == [{"event": "probe.arrived", "data": {"star": "Vega", "site": "luna-9"}}]
+        assert json.loads(row["follow_ups"]) == [
+            {"event": f"{KIND}.arrived", "data": {"star": "Vega", "site": "luna-9"}}
+        ]

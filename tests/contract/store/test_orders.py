@@ -273,7 +273,7 @@ LOOKUPS = {
     "orders.load_standing": ("ARRAY['a'], ARRAY['dock']", ["build_standing"]),
     "orders.load_queues": ("ARRAY['a']", ["queued_order_next"]),
     "orders.change_builds": (
-        f"ARRAY[{ID}], ARRAY[1], ARRAY['x'], ARRAY[2], ARRAY[now()], ARRAY[now()]",
+        f"ARRAY[{ID}], ARRAY[1], ARRAY['x'], ARRAY[2], ARRAY[now()], ARRAY[now()], ARRAY[1]",
         ["build_pkey"],
     ),
     "orders.delete_queued": (f"ARRAY[{ID}]", ["queued_order_pkey"]),

@@ -14,6 +14,7 @@ from libs.contracts.queued import QueuedOrder
 from libs.contracts.reasons import ErrorCode, Refusal
 from libs.contracts.subjects import is_name
 from libs.contracts.times import LATEST
+from services.command.paging import MAX_PAGE_BYTES
 from services.command.rules import Outcome, Rows, Transition
 
 MAX_MESSAGE_CHARACTERS: Final = 2000
@@ -60,6 +61,8 @@ def check(outcome: Outcome, body: bytes, player: PlayerId, rows: Rows) -> None:
     """
     if not body.startswith(_OBJECT):
         raise UnsoundError("an outcome's result is a JSON object")
+    if len(body) > MAX_PAGE_BYTES:  # found later, its player would never hear what became of the order
+        raise UnsoundError(f"an outcome's result has at most {MAX_PAGE_BYTES:,} bytes, not {len(body):,}")
     for part in (outcome.transitions, outcome.queued, outcome.unqueued, outcome.started_from_queue):
         if not isinstance(cast("object", part), tuple | list):
             raise UnsoundError(f"an outcome's changes are tuples, not {part!r:.80}")

@@ -308,3 +308,17 @@ async def test_the_catalogue_and_the_commands_are_told(universe: Universe) -> No
     assert catalogue["limits"]["builds_at_once"] == 5
     commands = (await universe.send(subjects.command(universe.player, "commands"), b""))["commands"]
     assert {"build.start", "build.cancel", "build.reschedule", "build.list", "catalogue.list"} <= set(commands)
+
+
+async def test_a_page_of_builds_with_long_names_ends_before_a_message_would_be_too_large(universe: Universe) -> None:
+    await universe.rows(
+        "INSERT INTO build (id, player, kind, site, state, revision, started_at, due_at, cancelled_at)"
+        " SELECT gen_random_uuid(), $1, 'dock', repeat('星', 250) || n, 'cancelled', 2, now(), now(), now()"
+        " FROM generate_series(1, 300) n",
+        universe.player,
+    )
+    page = await universe.order("build.list", limit=500)
+    assert 0 < len(page["builds"]) < 300
+    rest = await universe.order("build.list", limit=500, after=page["next"])
+    assert rest["next"] is None
+    assert len({build["id"] for build in (*page["builds"], *rest["builds"])}) == 300

@@ -70,6 +70,9 @@ BAD: dict[str, Callable[[Player], Any]] = {
     "nothing": lambda _player: None,
     "a build instead of an outcome": lambda player: player.start("dock", SITE).transitions[0].build,
     "a result that cannot be encoded": lambda player: Outcome({"x": object()}, player.start("dock", SITE).transitions),
+    "a result that no message of the bus holds": lambda player: Outcome(
+        {"x": "y" * 1_100_000}, player.start("dock", SITE).transitions
+    ),
     "a result that is no object": lambda _player: Outcome(cast("Any", [1])),
     "transitions that are none": lambda player: Outcome({}, (cast("Any", player.start("dock", SITE)),)),
     "transitions that cannot be counted": lambda _player: Outcome({}, cast("Any", 7)),

@@ -22,7 +22,7 @@ from libs.contracts.subjects import AlarmKey, parse_alarm
 _log = structlog.stdlib.get_logger("starwake.bus")
 
 _NS: Final = 1_000_000_000
-_NEXT: Final = f"$JS.API.CONSUMER.MSG.NEXT.{TIMERS}.{SCHEDULER}"
+_NEXT: Final = f"CONSUMER.MSG.NEXT.{TIMERS}.{SCHEDULER}"
 _HEARTBEAT: Final = 100
 _CONFLICT: Final = 409
 _ENDED_IN_PEACE: Final = (404, 408)
@@ -120,6 +120,7 @@ class AlarmConsumer:
         retry_s: float = 0.25,
     ) -> None:
         self._bus = bus
+        self._next = bus.jetstream_subject(_NEXT)
         self._batch = batch
         self._heartbeat_s = heartbeat_s
         self._retry_s = retry_s
@@ -177,7 +178,7 @@ class AlarmConsumer:
             return
         self._pull = f"{self._inbox}{next(self._numbers)}"
         try:
-            self._bus.publish(_NEXT, self._request, reply=self._pull)
+            self._bus.publish(self._next, self._request, reply=self._pull)
         except BusUnavailable:
             return  # the reconnect wakes the loop
         self._missing = self._batch

@@ -155,7 +155,8 @@ class Alarms:
 
     async def _page(self, offset: int, timeout_s: float) -> bytes:
         request = msgspec.json.encode({"subjects_filter": subjects.TIMER_SET, "offset": offset})
-        message = await self._bus.request(f"$JS.API.STREAM.INFO.{TIMERS}", request, timeout_s=timeout_s)
+        subject = self._bus.jetstream_subject(f"STREAM.INFO.{TIMERS}")
+        message = await self._bus.request(subject, request, timeout_s=timeout_s)
         if len(message.payload) < _SMALL_BYTES:
             raise_error(message.payload)
         return message.payload

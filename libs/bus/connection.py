@@ -40,6 +40,7 @@ class Bus:
     def __init__(self, options: BusOptions) -> None:
         self._options = options
         self._max_waiting_bytes = options.max_waiting_bytes
+        self._jetstream = f"$JS.{options.jetstream_domain}.API." if options.jetstream_domain else "$JS.API."
         self._troubles = Troubles(self._denied)
         self._client = WireClient(on_loss=self._lost, on_server_error=self._troubles.from_server)
         self._replies = Replies(options.inbox_prefix)
@@ -73,6 +74,7 @@ class Bus:
             max_outstanding_pings=2,
             tls=options.tls_context(),
             tls_hostname=options.tls_hostname,
+            tls_handshake_first=options.tls_first,
             user=options.user,
             password=options.password,
             token=options.token,
@@ -114,6 +116,15 @@ class Bus:
     def server_version(self) -> str:
         """The version of the server at the other end, such as `2.15.1`."""
         return self._client.server_version
+
+    @property
+    def jetstream_domain(self) -> str | None:
+        """The domain whose JetStream is spoken to; None: the one that the server chooses."""
+        return self._options.jetstream_domain
+
+    def jetstream_subject(self, name: str) -> str:
+        """Where JetStream takes the requests of its API called `name`, such as `STREAM.INFO.TIMERS`."""
+        return self._jetstream + name
 
     @property
     def inbox_prefix(self) -> str:

@@ -40,7 +40,7 @@ async def read_batch(bus: Bus, stream: str, request: dict[str, object], *, timeo
         JetStreamError: the server refused; `code` is the status.
     """
     messages = await bus.request_many(
-        f"$JS.API.DIRECT.GET.{stream}", _encode(request), until=_ends_batch, timeout_s=timeout_s
+        bus.jetstream_subject(f"DIRECT.GET.{stream}"), _encode(request), until=_ends_batch, timeout_s=timeout_s
     )
     end = messages.pop()
     if end.status == _NOT_FOUND:

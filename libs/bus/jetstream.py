@@ -52,7 +52,7 @@ def raise_error(answer: bytes) -> None:
 
 
 async def ask(bus: Bus, name: str, body: object = None, *, timeout_s: float = API_TIMEOUT_S) -> dict[str, Any]:
-    """Ask `$JS.API.<name>`; the answer.
+    """Ask JetStream's API for `name`, such as `STREAM.INFO.TIMERS`; the answer.
 
     Raises:
         JetStreamError: JetStream refused; `err_code` says why.
@@ -60,11 +60,11 @@ async def ask(bus: Bus, name: str, body: object = None, *, timeout_s: float = AP
     """
     payload = b"" if body is None else _encoder.encode(body)
     try:
-        answer = await bus.request(f"$JS.API.{name}", payload, timeout_s=timeout_s)
+        answer = await bus.request(bus.jetstream_subject(name), payload, timeout_s=timeout_s)
     except NoResponders as error:
-        raise NoResponders(
-            "NATS runs without JetStream (`-js`, or `jetstream {}` in its configuration), or has just started"
-        ) from error
+        domain = f" of the domain {bus.jetstream_domain}" if bus.jetstream_domain else ""
+        where = "`-js`, or `jetstream {}` in its configuration"
+        raise NoResponders(f"NATS runs without JetStream{domain} ({where}), or has just started") from error
     raise_error(answer.payload)
     return _object.decode(answer.payload)
 

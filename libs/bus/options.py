@@ -25,6 +25,8 @@ class BusOptions(msgspec.Struct, frozen=True, kw_only=True):
         tls_cert_file: PEM file of this client's certificate, where the server asks for one.
         tls_key_file: PEM file of its key.
         tls_hostname: the name that the server's certificate must bear, where it is not the URL's.
+        tls_first: begin with TLS, where the server says nothing before it (`tls { handshake_first: true }`).
+        jetstream_domain: the domain whose JetStream is used, where it is not the server's own (a leaf node's hub).
         inbox_prefix: the first tokens of the subjects on which this process receives answers; per service, so that
             permissions can keep services from reading each other's.
         connect_timeout_s: for one attempt.
@@ -44,6 +46,8 @@ class BusOptions(msgspec.Struct, frozen=True, kw_only=True):
     tls_cert_file: str | None = None
     tls_key_file: str | None = None
     tls_hostname: str | None = None
+    tls_first: bool = False
+    jetstream_domain: str | None = None
     inbox_prefix: str = "_INBOX"
     connect_timeout_s: float = 2.0
     reconnect_wait_s: float = 0.1
@@ -65,7 +69,8 @@ class BusOptions(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             OSError: a file cannot be read.
         """
-        if not (self.tls_ca_file or self.tls_cert_file) and not any(url.startswith("tls:") for url in self.servers):
+        asked_for = self.tls_ca_file or self.tls_cert_file or self.tls_first
+        if not asked_for and not any(url.startswith("tls:") for url in self.servers):
             return None
         context = ssl.create_default_context(cafile=self.tls_ca_file)
         if self.tls_cert_file:
@@ -112,6 +117,10 @@ class ConnectionSettings(Protocol):
     @property
     def nats_tls_key(self) -> Path | None: ...
     @property
+    def nats_tls_first(self) -> bool: ...
+    @property
+    def nats_jetstream_domain(self) -> str | None: ...
+    @property
     def nats_inbox_prefix(self) -> str | None: ...
 
 
@@ -128,6 +137,8 @@ def options_from(settings: ConnectionSettings, *, name: str, url: str | None = N
         tls_ca_file=_path(settings.nats_tls_ca),
         tls_cert_file=_path(settings.nats_tls_cert),
         tls_key_file=_path(settings.nats_tls_key),
+        tls_first=settings.nats_tls_first,
+        jetstream_domain=settings.nats_jetstream_domain,
         inbox_prefix=settings.nats_inbox_prefix or BusOptions().inbox_prefix,
     )
 

@@ -96,7 +96,10 @@ class BusSettings(Block):
     """How to reach NATS, and as whom.
 
     STARWAKE_NATS_URL may name several servers, separated by commas, and may carry user and password.
-    STARWAKE_STREAM_REPLICAS is 1 on one machine and 3 in a cluster.
+    STARWAKE_NATS_TLS_FIRST is for servers that say nothing before TLS (`tls { handshake_first: true }`; all that the
+    URL names have to). STARWAKE_NATS_JETSTREAM_DOMAIN names the domain whose JetStream holds the streams, where the
+    server connected to is a leaf node of another domain; requests then go to `$JS.<domain>.API.>`, which permissions
+    have to allow. STARWAKE_STREAM_REPLICAS is 1 on one machine and 3 in a cluster.
     """
 
     nats_url: Annotated[str, AfterValidator(_bus_url), Field(repr=False)] = "nats://127.0.0.1:4222"
@@ -108,6 +111,8 @@ class BusSettings(Block):
     nats_tls_ca: ReadableFile | None = None
     nats_tls_cert: ReadableFile | None = None
     nats_tls_key: ReadableFile | None = None
+    nats_tls_first: bool = False
+    nats_jetstream_domain: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] | None = None
     nats_inbox_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$")] | None = None
     stream_replicas: Annotated[int, Field(ge=1, le=5)] = 1
 

@@ -241,6 +241,8 @@ def _environment(options: UpOptions, secrets: Secrets, nats_url: str, database_u
         "STARWAKE_JWT_SECRET": secrets.jwt_secret,
         "STARWAKE_TIME_SCALE": f"{options.time_scale:g}",
     }
+    if options.nats_url is None:  # what the caller's environment says of another NATS
+        decided |= {"STARWAKE_NATS_TLS_FIRST": "", "STARWAKE_NATS_JETSTREAM_DOMAIN": ""}
     return {**defaults, **os.environ, **decided}
 
 

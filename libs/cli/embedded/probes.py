@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 _SECONDS: Final = 2.0
+_SILENT_SECONDS: Final = 0.7
 _TLS_PORT: Final = 443
 _MAX_BODY: Final = 16_384
 _NATS_PORT: Final = 4222
@@ -108,11 +109,26 @@ async def _nats_greets(url: str) -> bool:
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port or _NATS_PORT)
     try:
-        return (await reader.readuntil(b" ")) == b"INFO "
+        greeting = asyncio.ensure_future(reader.readuntil(b" "))
+        await asyncio.wait((greeting,), timeout=_SILENT_SECONDS)
+        if not greeting.done():
+            # A server that wants TLS first. Who it is does not matter here: nothing is told to it.
+            greeting.cancel()
+            await asyncio.wait((greeting,))
+            await writer.start_tls(_unchecked(), server_hostname=parts.hostname)
+            return (await reader.readuntil(b" ")) == b"INFO "
+        return greeting.result() == b"INFO "
     finally:
         writer.close()
         with suppress(OSError):
             await writer.wait_closed()
+
+
+def _unchecked() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 async def _postgres_answers(url: str) -> bool:

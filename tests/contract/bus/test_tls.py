@@ -18,8 +18,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from libs.bus.connection import Bus, BusOptions
 from libs.bus.errors import BusUnavailable
+from libs.bus.options import options_from
 from libs.cli.embedded.nats import nats_server_binary
 from libs.cli.embedded.ports import free_ports
+from libs.cli.embedded.probes import probe
+from libs.runtime.settings import BusSettings
 from tests.support.eventually import eventually
 
 SEED = b"SUAMLK2ZNL35WSMW37E7UD4VZ7ELPKW7DHC3BWBSD2GCZ7IUQQXZIORRBU"
@@ -51,9 +54,10 @@ def make_certificate(directory: Path) -> tuple[Path, Path]:
 
 
 class GuardedServer:
-    """A server that takes TLS and one nkey only."""
+    """A server that takes TLS and one nkey only; `tls_first`: and says nothing before the handshake."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, tls_first: bool = False) -> None:
+        self._tls_first = tls_first
         self.certificate, key = make_certificate(directory)
         self.seed = directory / "user.nk"
         self.seed.write_bytes(SEED)
@@ -65,7 +69,7 @@ class GuardedServer:
             json.dumps(
                 {
                     "listen": f"127.0.0.1:{port}",
-                    "tls": {"cert_file": str(self.certificate), "key_file": str(key)},
+                    "tls": {"cert_file": str(self.certificate), "key_file": str(key), "handshake_first": tls_first},
                     "authorization": {"users": [{"nkey": public}]},
                 }
             )
@@ -84,7 +88,10 @@ class GuardedServer:
             await process.wait()
 
     def options(self) -> BusOptions:
-        return BusOptions(url=self.url, tls_ca_file=str(self.certificate), nkey_seed_file=str(self.seed))
+        settings = BusSettings(
+            nats_url=self.url, nats_tls_ca=self.certificate, nkey_seed_file=self.seed, nats_tls_first=self._tls_first
+        )
+        return options_from(settings, name="test")
 
 
 @pytest.fixture
@@ -92,13 +99,17 @@ def guarded(tmp_path: Path) -> GuardedServer:
     return GuardedServer(tmp_path)
 
 
+@pytest.mark.parametrize("tls_first", [False, True], ids=["", "tls_first"])
 @pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 async def test_large_and_small_messages_pass_over_tls_and_over_a_kill(
-    guarded: GuardedServer, loop_factory: Callable[[], asyncio.AbstractEventLoop]
+    tmp_path: Path, loop_factory: Callable[[], asyncio.AbstractEventLoop], *, tls_first: bool
 ) -> None:
+    guarded = GuardedServer(tmp_path, tls_first=tls_first)
+
     async def story() -> None:
         async with guarded.running() as server:
             bus = await Bus.connect(guarded.options())
+            assert await probe(guarded.url)
             await bus.subscribe("echo", lambda message: bus.publish(message.reply, message.payload))
             for size in (0, 1, 100_000, 900_000):
                 answer = await bus.request("echo", b"x" * size, timeout_s=10)

@@ -25,7 +25,7 @@ async def main(count: int, in_flight: int, copies: int) -> None:
         await provision(here.bus, 1)
         for _ in range(copies):
             await here.start("command", until_ready=False)
-        await _until_answering(here.bus)
+        await until_answering(here.bus)
         frames = iter([_order(number) for number in range(count)])
         seconds: list[float] = []
         outcomes: Counter[str] = Counter()
@@ -66,7 +66,8 @@ def _order(number: int) -> tuple[str, bytes]:
     return subjects.command(PlayerId(f"player-{number % _PLAYERS}"), "build.start"), json.dumps(frame).encode()
 
 
-async def _until_answering(bus: Bus) -> None:
+async def until_answering(bus: Bus) -> None:
+    """Wait until a command service answers."""
     async with asyncio.timeout(60):
         while True:
             try:

@@ -65,7 +65,8 @@ class PlaySession:
             self.state.announced(event)
 
     async def _read_builds(self) -> None:
-        self.state.see_all([build async for build in self.player.builds(BuildState.BUILDING)])
+        before = self.state.known()
+        self.state.see_all([build async for build in self.player.builds(BuildState.BUILDING)], before)
         self._changed.set()
 
     async def listen(self) -> None:

@@ -1,7 +1,7 @@
 """What the terminal client knows: the player's builds by revision, warnings, the feed, the line. Pure."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -51,13 +51,24 @@ class PlayState:
             known = self.tracked[build.id] = Tracked(known.number, build)
         return known
 
-    def see_all(self, building: Iterable[Build]) -> None:
-        """Take a fresh list of all that is being built; whatever else was being built is over."""
+    def known(self) -> dict[str, Build]:
+        """What is known now of each build: to be handed to `see_all` with the list that is asked for next."""
+        return {build_id: one.build for build_id, one in self.tracked.items()}
+
+    def see_all(self, building: Iterable[Build], before: Mapping[str, Build]) -> None:
+        """Take a fresh list of all that is being built; whatever else was being built when it was asked for is over.
+
+        What was known `before` it was asked for is older than it, whatever its revision: a table that was restored from
+        an older copy knows of fewer. What came since is newer, unless its revision says otherwise.
+        """
         listed = {build.id: build for build in building}
-        for build_id in [one.build.id for one in self.active() if one.build.id not in listed]:
-            del self.tracked[build_id]
+        for one in self.active():
+            if one.build.id not in listed and before.get(one.build.id) is one.build:
+                del self.tracked[one.build.id]
         for build in listed.values():
-            self.see(build)
+            one = self.see(build)
+            if before.get(build.id) is one.build:
+                self.tracked[build.id] = Tracked(one.number, build)
 
     def _forget_finished(self) -> None:
         finished = [key for key, one in self.tracked.items() if one.build.state is not BuildState.BUILDING]

@@ -51,6 +51,12 @@ test("a listing that was asked for before a push does not undo it", () => {
   assert.ok(state.builds.has("b2"));
 });
 
+test("a listing is newer than what was known when it was asked for, even at a lower revision", () => {
+  const known = build({ revision: 2, state: "cancelled" }); // and then the table was restored from an older copy
+  const begun = withBuild(emptyState(), known);
+  assert.equal(withSnapshot(begun, [build()], begun).builds.get("b1").state, "building");
+});
+
 test("a build that a later listing no longer knows is gone", () => {
   const begun = withBuild(emptyState(), build());
   assert.equal(withSnapshot(begun, [], begun).builds.size, 0);

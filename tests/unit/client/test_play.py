@@ -109,7 +109,21 @@ class TestState:
 
     def test_a_fresh_list_ends_what_it_does_not_hold(self) -> None:
         state = a_state(a_build("b1"), a_build("b2"))
-        state.see_all([a_build("b2")])
+        state.see_all([a_build("b2")], state.known())
+        assert [one.build.id for one in state.active()] == ["b2"]
+
+    def test_a_fresh_list_is_newer_than_what_was_known_even_at_a_lower_revision(self) -> None:
+        """A table that was restored from an older copy has the build going on again."""
+        state = a_state(a_build("b1", revision=2, state=BuildState.CANCELLED), a_build("b2", revision=3, due_s=90))
+        state.see_all([a_build("b1"), a_build("b2", due_s=30)], state.known())
+        assert [(one.number, one.build.revision) for one in state.active()] == [(2, 1), (1, 1)]
+
+    def test_what_came_since_a_list_was_asked_for_is_newer_than_it(self) -> None:
+        state = a_state(a_build("b1"))
+        before = state.known()
+        state.see(a_build("b1", revision=2, state=BuildState.COMPLETED))
+        state.see(a_build("b2"))
+        state.see_all([a_build("b1")], before)
         assert [one.build.id for one in state.active()] == ["b2"]
 
     def test_a_warning_ends_when_its_time_has_come(self) -> None:

@@ -4,7 +4,8 @@ import asyncio
 import json
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.timeout(240)
 
 # As the run's server; a dump is read by no older program.
 POSTGRES_VERSION = "18"
+FEED_INTERRUPTED = 4010
 
 
 @pytest.fixture
@@ -28,6 +30,36 @@ async def stack(postgres_server: LocalPostgres, tmp_path: Path) -> AsyncIterator
     with single_server(tmp_path) as server:
         async with (
             guarded_database(postgres_server) as database,
+            guarded_stack([server], database, tmp_path) as stack,
+        ):
+            await start(stack)
+            yield stack
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """One that another user may enter: Postgres does not run as root."""
+    with tempfile.TemporaryDirectory(prefix="starwake-restore-") as directory:
+        path = Path(directory)
+        path.chmod(0o711)
+        yield path
+
+
+@pytest.fixture
+async def own_postgres(open_directory: Path) -> AsyncIterator[LocalPostgres]:
+    """A Postgres that a test may take back in time."""
+    server = LocalPostgres(open_directory)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def own_stack(own_postgres: LocalPostgres, tmp_path: Path) -> AsyncIterator[GuardedStack]:
+    """As `stack`, over that Postgres."""
+    with single_server(tmp_path) as server:
+        async with (
+            guarded_database(own_postgres) as database,
             guarded_stack([server], database, tmp_path) as stack,
         ):
             await start(stack)
@@ -96,6 +128,55 @@ async def all_complete(one: Player, expected: set[str]) -> None:
 async def epoch_of(stack: GuardedStack, token: str) -> str:
     async with player(url(stack), token) as one:
         return one.hello["epoch"]
+
+
+async def insisted(one: Player, command: str, **args: object) -> dict[str, Any]:
+    """The result of a command that is sent again until both stores are there for it."""
+    results: list[dict[str, Any]] = []
+
+    async def carried_out() -> bool:
+        answer = await one.command(command, **args)
+        results.extend([answer["result"]] if "result" in answer else [])
+        if not results:
+            await asyncio.sleep(0.25)  # a player may ask ten times a second
+        return bool(results)
+
+    await eventually(carried_out, 60, f"{command} is carried out")
+    return results[0]
+
+
+async def cancelled(one: Player, build: dict[str, Any]) -> None:
+    """Cancel a build: it is confirmed as revision 2, and pushed."""
+    result = await insisted(one, "build.cancel", build_id=build["id"])
+    assert (result["build"]["state"], result["build"]["revision"]) == ("cancelled", 2)
+
+    async def heard() -> bool:
+        return [push["data"]["build"]["id"] for push in one.events("build.cancelled")].count(build["id"]) == 1
+
+    await eventually(heard, 30, "the cancel is pushed")
+
+
+async def all_is_told(stack: GuardedStack) -> None:
+    """Wait until the table, too, knows that all is told: copied before, both stores would be of one moment."""
+
+    async def outbox_is_empty() -> bool:
+        connection = await connect(stack.database.superuser_url)
+        try:
+            return await connection.fetchval("SELECT count(*) FROM outbox") == 0
+        finally:
+            await connection.close()
+
+    await eventually(outbox_is_empty, 30, "the outbox is empty")
+
+
+async def copy_of_nats(stack: GuardedStack, target: Path) -> Path:
+    """What its store holds now; it is killed for it, and runs again."""
+    server = server_of(stack)
+    server.kill()
+    await asyncio.to_thread(shutil.copytree, server.directory / "store", target)
+    server.start()
+    await asyncio.to_thread(server.wait_until_healthy)
+    return target
 
 
 def server_of(stack: GuardedStack) -> NatsServer:
@@ -180,6 +261,56 @@ async def test_postgres_is_restored_to_a_time_before_the_streams(stack: GuardedS
         return (await mended(stack)).get("tombstone", 0) >= len(forgotten)
 
     await eventually(said, 20, "the alarms without a row are removed, and counted")
+
+
+async def test_postgres_goes_back_under_running_services_and_what_happens_again_is_heard(
+    own_stack: GuardedStack, own_postgres: LocalPostgres
+) -> None:
+    """Its data directory is replaced by an older copy while NATS keeps its streams: revision 2 comes a second time."""
+    token = own_stack.token(unique_player())
+    async with player(url(own_stack), token) as one:
+        [build] = await order(one, ["luna-1"], longest=True)
+        await eventually(lambda: len(one.events("build.started")) == 1, 10, "the order is told")
+        older = await own_postgres.back_up()
+        await cancelled(one, build)
+        position = one.position
+        await own_postgres.restore(older)
+        await eventually(lambda: one.closed_with is not None, 60, "the session of the old epoch ends")
+        assert one.closed_with == FEED_INTERRUPTED
+    async with player(url(own_stack), token, position) as one:
+        assert one.hello["recovered"] is False
+        assert one.hello["epoch"] != position["epoch"]
+        assert await builds(one) == {build["id"]: "building"}
+        await cancelled(one, build)
+
+
+@pytest.mark.parametrize("older", ["postgres", "nats"])
+async def test_both_stores_are_restored_to_different_moments(
+    own_stack: GuardedStack, own_postgres: LocalPostgres, tmp_path: Path, older: str
+) -> None:
+    stack = own_stack
+    token = stack.token(unique_player())
+    async with player(url(stack), token) as one:
+        first, second = await order(one, ["luna-1", "luna-2"], longest=True)
+        await eventually(lambda: len(one.events("build.started")) == 2, 10, "the orders are told")
+        postgres, nats = await own_postgres.back_up(), await copy_of_nats(stack, tmp_path / "earlier")
+        await cancelled(one, first)
+        await all_is_told(stack)
+        if older == "postgres":
+            nats = await copy_of_nats(stack, tmp_path / "later")
+        else:
+            postgres = await own_postgres.back_up()
+        await cancelled(one, second)
+        position = one.position
+    await stop(stack)
+    await own_postgres.restore(postgres)
+    await restart_with_store(stack, nats)
+    async with player(url(stack), token, position) as one:
+        assert one.hello["recovered"] is False
+        assert one.hello["epoch"] != position["epoch"]
+        assert (await builds(one))[first["id"]] == ("building" if older == "postgres" else "cancelled")
+        for build in [first, second] if older == "postgres" else [second]:
+            await cancelled(one, build)
 
 
 def run_tool(tool: str, stack: GuardedStack, *arguments: str) -> None:

@@ -106,6 +106,7 @@ async def judged(  # noqa: PLR0913 - what a judgement needs, keyword-only
     last: bool = True,
     settle_s: float = _SETTLED_S,
     lost_until: datetime | None = None,
+    gone_back: Sequence[str] = (),
 ) -> Verdict:
     """Wait until nothing is left to do, or for `settle_s` seconds at most, and judge what there is then."""
     watch = watch or Stopwatch()
@@ -125,6 +126,7 @@ async def judged(  # noqa: PLR0913 - what a judgement needs, keyword-only
         orders,
         alarms=await alarms_left(world) if last else 0,
         lost_until=lost_until,
+        gone_back=gone_back,
     )
     violations = judge(history)
     return Verdict(history, violations, strikes, report(seed, history, violations) if violations else "", watch.laps)

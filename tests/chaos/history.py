@@ -173,6 +173,7 @@ class History:
         untold: message ids that still stand in the outbox.
         alarms: how many messages the stream of alarms still holds.
         lost_until: pushes stored before this moment may be gone, since a store was lost on purpose; None: none may.
+        gone_back: epochs in which the table or the stream was taken back to an older copy on purpose.
         deadlocks: how many the database has counted.
         clock_ahead: how far the clients' clock is ahead of the database's.
     """
@@ -188,6 +189,7 @@ class History:
     untold: list[str] = field(default_factory=list[str])
     alarms: int = 0
     lost_until: datetime | None = None
+    gone_back: list[str] = field(default_factory=list[str])
     deadlocks: int = 0
     clock_ahead: timedelta = timedelta()
     happenings: list[Happening] = field(default_factory=list[Happening])

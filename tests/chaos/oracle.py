@@ -29,6 +29,7 @@ class Clause(StrEnum):
     CANCEL_HOLDS = "what was confirmed as cancelled is never completed"
     HEARD_ONCE_IN_ORDER = "each client that resumed hears each push exactly once and in order"
     TOLD = "every transition is told exactly once, in its order"
+    EPOCH_ENDED = "where table or stream went back in time, a new epoch has begun"
     NOTHING_PENDING = "nothing is left to be done"
     NOTHING_UNACCEPTED = "nothing happens that nobody ordered and no order happens twice"
     ANSWERS_STAND = "what was answered is so, and stays the answer"
@@ -56,6 +57,7 @@ def judge(history: History) -> list[Violation]:
         (Clause.CANCEL_HOLDS, _cancel_holds),
         (Clause.HEARD_ONCE_IN_ORDER, _heard_once_in_order),
         (Clause.TOLD, _told),
+        (Clause.EPOCH_ENDED, _epoch_ended),
         (Clause.NOTHING_PENDING, _nothing_pending),
         (Clause.NOTHING_UNACCEPTED, _nothing_unaccepted),
         (Clause.ANSWERS_STAND, _answers_stand),
@@ -210,6 +212,12 @@ def _untold(row: Row, pushes: Sequence[Stored], lost_until: datetime | None) -> 
     wanted = [(revision,) for revision in range(1, row.revision + 1)] if lost_until is None else []
     if row.state == "completed" and not _excused(row.due_at, lost_until):
         wanted += [(row.revision,), *((row.revision, number) for number in range(1, row.follow_ups + 1))]
+    if row.cancelled_at is not None and not _excused(row.cancelled_at, lost_until):
+        wanted.append((row.revision,))
+    for push in pushes:
+        # A row that was taken back to an older copy comes to the same revision twice: the last one has to be told.
+        if push.event == CANCELLED and row.cancelled_at is not None and from_rfc3339(push.at) != row.cancelled_at:
+            yield f"its cancel at {row.cancelled_at} was never told: revision {row.revision} was told as of {push.at}"
     missing = sorted(set(wanted) - set(places))
     if missing:
         yield f"of {row.revision} revisions never told: {missing}; it is {row.state}"
@@ -218,6 +226,11 @@ def _untold(row: Row, pushes: Sequence[Stored], lost_until: datetime | None) -> 
 def _excused(due_at: datetime, lost_until: datetime | None) -> bool:
     """Whether what was due then may have been told into a store that was lost on purpose."""
     return lost_until is not None and due_at <= lost_until
+
+
+def _epoch_ended(history: History) -> Iterator[tuple[str, str]]:
+    if history.epoch in history.gone_back:
+        yield "stream", f"epoch {history.epoch} goes on, although what it told was taken back"
 
 
 def _nothing_pending(history: History) -> Iterator[tuple[str, str]]:

@@ -111,6 +111,7 @@ async def read_history(  # noqa: PLR0913 - whose it is, and what only the run kn
     *,
     alarms: int = 0,
     lost_until: datetime | None = None,
+    gone_back: Iterable[str] = (),
 ) -> History:
     """Everything that is known of these players."""
     names = list(players)
@@ -151,6 +152,7 @@ async def read_history(  # noqa: PLR0913 - whose it is, and what only the run kn
         untold=[row["message_id"] for row in untold],
         alarms=alarms,
         lost_until=lost_until,
+        gone_back=list(gone_back),
         deadlocks=await world.count_deadlocks(),
         happenings=list(world.happenings),
     )

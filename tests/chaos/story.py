@@ -14,12 +14,21 @@ _LISTED = 20
 
 def report(seed: int | str, history: History, violations: Sequence[Violation]) -> str:
     """All that a person needs to begin: the seed, what was broken, and the stories of the first few concerned."""
-    lines = [f"seed {seed}: {len(violations)} violations", *(str(each) for each in violations[:_LISTED])]
+    lines = [
+        f"seed {seed}: {len(violations)} violations",
+        *_epochs(history),
+        *(str(each) for each in violations[:_LISTED]),
+    ]
     if len(violations) > _LISTED:
         lines.append(f"... and {len(violations) - _LISTED} more")
     for subject in list(dict.fromkeys(each.subject for each in violations))[:_STORIES]:
         lines += ["", *tell(history, subject)]
     return "\n".join(lines)
+
+
+def _epochs(history: History) -> Iterator[str]:
+    if history.gone_back:
+        yield f"taken back to an older copy in epoch {', '.join(history.gone_back)}; the epoch is now {history.epoch}"
 
 
 def tell(history: History, subject: str) -> list[str]:

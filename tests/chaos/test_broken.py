@@ -7,6 +7,8 @@
 | no sweep of rows | harmless | the alarms come again, until acknowledged | either of the two above |
 | no sweep of the outbox | caught: what a killed process left is never told | | |
 | refusals not counted | caught: what lay in a frozen process is carried out after its refusal | | |
+| message ids without nonce | not tried | | an older table is not noticed: a cancel is never pushed |
+| published without looking at the stream | caught: a stream that lost its tail is not noticed | | |
 | rows locked in no order | caught: deadlocks; no harm beyond, since deadlocks are retried | | |
 
 Where a variant is harmless alone, a test says so too: that is the second net at work.
@@ -17,11 +19,13 @@ import signal
 
 import pytest
 
+from libs.bus.feed import read_feed
 from libs.telling import faults
 from tests.chaos.campaign import Verdict, judged
 from tests.chaos.hand import Hand, hand, until
+from tests.chaos.older import copy_of, take_back
 from tests.chaos.oracle import Clause
-from tests.chaos.reading import query
+from tests.chaos.reading import bus_of, query
 from tests.chaos.world import Change, World
 from tests.support.eventually import eventually
 from tests.support.players import unique_player
@@ -36,8 +40,10 @@ def clauses(verdict: Verdict) -> set[Clause]:
     return {violation.clause for violation in verdict.violations}
 
 
-async def verdict_on(world: World, by: Hand, settle_s: float = 60.0) -> Verdict:
-    return await judged(world, "directed", by.players, [], by.orders, settle_s=settle_s, last=False)
+async def verdict_on(world: World, by: Hand, settle_s: float = 60.0, *, gone_back: tuple[str, ...] = ()) -> Verdict:
+    return await judged(
+        world, "directed", by.players, [], by.orders, settle_s=settle_s, last=False, gone_back=gone_back
+    )
 
 
 def killed_at(point: str, *patches: str) -> Change:
@@ -127,6 +133,51 @@ async def test_where_refusals_are_not_counted_what_a_frozen_command_service_hold
         verdict = await verdict_on(world, by)
         assert clauses(verdict) == {Clause.ANSWERS_STAND}, verdict.text
         assert "was refused, but is remembered as carried out" in verdict.text
+
+
+async def epoch_of(world: World) -> str:
+    async with bus_of(world) as bus:
+        return (await read_feed(bus)).epoch or ""
+
+
+async def nothing_untold(world: World) -> bool:
+    return not await query(world, "SELECT FROM outbox")
+
+
+async def test_without_a_nonce_in_its_id_the_cancel_in_a_restored_table_is_never_pushed(world: World) -> None:
+    change = Change(patches=("ids_without_nonce", "notice_no_older_table"))
+    await asyncio.gather(world.restart("command", change), world.restart("scheduler", change))
+    async with hand(world) as by:
+        build = await by.start(unique_player(), "citadel")
+        epoch = await epoch_of(world)
+        older = await copy_of(world, "postgres")
+        await by.order(by.owner(build), "build.cancel", build_id=build["id"])
+        await eventually(lambda: nothing_untold(world), within_s=30)
+        await take_back(world, "postgres", older)
+        del by.orders[-1]  # with the table, it was taken back
+        await by.order(by.owner(build), "build.cancel", build_id=build["id"])
+        verdict = await verdict_on(world, by, gone_back=(epoch,))
+        assert clauses(verdict) == {Clause.TOLD, Clause.EPOCH_ENDED}, verdict.text
+        assert "was never told: revision 2" in verdict.text
+
+
+async def test_published_without_looking_a_stream_that_lost_its_tail_is_not_noticed(world: World) -> None:
+    await world.restart("command", Change(patches=("publish_without_looking",)))
+    async with hand(world) as by:
+        build = await by.start(unique_player(), "citadel")
+        await eventually(lambda: nothing_untold(world), within_s=30)
+        epoch = await epoch_of(world)
+        older = await copy_of(world, "nats")
+        await by.order(by.owner(build), "build.cancel", build_id=build["id"])
+        await eventually(lambda: nothing_untold(world), within_s=30)
+        async with world.down(*world.services("scheduler")):
+            await take_back(world, "nats", older)
+            for build in [await by.start(unique_player(), "citadel") for _ in range(2)]:
+                await by.order(by.owner(build), "build.cancel", build_id=build["id"])
+            await eventually(lambda: nothing_untold(world), within_s=30)
+        await world.calm()
+        verdict = await verdict_on(world, by, gone_back=(epoch,))
+        assert clauses(verdict) == {Clause.TOLD, Clause.EPOCH_ENDED}, verdict.text
 
 
 async def test_rows_locked_in_no_order_wait_for_each_other_in_a_circle_and_are_retried(world: World) -> None:

@@ -86,6 +86,27 @@ COVERED = {
         ),
         f"{HERE}::test_with_the_store_lost_under_a_live_stack_sessions_begin_a_new_epoch_and_every_build_ends",
     ),
+    "Postgres restored old, under a NATS that kept its streams": (
+        (
+            f"{CONTRACT}/scheduler/test_streams.py"
+            "::test_a_table_restored_from_an_older_copy_begins_a_new_epoch_and_what_it_completes_again_is_pushed_again"
+        ),
+        (
+            "tests/deploy/test_restore.py"
+            "::test_postgres_goes_back_under_running_services_and_what_happens_again_is_heard"
+        ),
+        "tests/deploy/test_restore.py::test_both_stores_are_restored_to_different_moments",
+    ),
+    "a push stored before anybody saw that stream or table went back": (
+        (
+            f"{CONTRACT}/command/test_guard.py"
+            "::test_nothing_is_published_to_a_stream_below_the_mark_until_a_new_epoch_has_begun"
+        ),
+        (
+            f"{CONTRACT}/command/test_guard.py"
+            "::test_nothing_is_published_over_a_table_restored_under_a_running_service_until_a_new_epoch_has_begun"
+        ),
+    ),
     "Postgres away at due time": (
         (
             f"{CONTRACT}/scheduler/test_recovery.py"

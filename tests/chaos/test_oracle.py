@@ -268,6 +268,8 @@ BREAKS: list[tuple[Clause, Break]] = [
     (Clause.TOLD, lambda history: history.stored.pop(8)),
     (Clause.TOLD, told_twice),
     (Clause.TOLD, change_stored(0, seq=11)),
+    (Clause.TOLD, change_row(1, cancelled_at=at(21))),
+    (Clause.EPOCH_ENDED, lambda history: history.gone_back.append("e")),
     (Clause.NOTHING_PENDING, change_row(2, state="building", completed_at=None)),
     (Clause.NOTHING_PENDING, lambda history: history.queued.append(NEXT)),
     (Clause.NOTHING_PENDING, lambda history: history.untold.append(f"{DONE}.1")),
@@ -314,6 +316,20 @@ def test_a_client_that_starts_anew_in_another_epoch_is_not_blamed_for_what_was_l
     history.stored.pop(-2)
     history.sessions[1].heard.pop()
     assert Clause.TOLD in {violation.clause for violation in judge(history)}, "what came later is not excused"
+
+
+def test_a_cancel_after_what_was_lost_has_to_be_told() -> None:
+    history = good()
+    history.lost_until = at(15)
+    history.stored = [push for push in history.stored if push.event != "build.cancelled"]
+    assert Clause.TOLD in {violation.clause for violation in judge(history)}
+
+
+def test_where_something_went_back_in_time_the_story_names_the_epochs_and_a_new_one_is_well() -> None:
+    history = good()
+    history.gone_back.append("d")
+    assert judge(history) == []
+    assert "taken back to an older copy in epoch d; the epoch is now e" in report(7, history, [])
 
 
 def test_an_order_that_was_tried_again_after_its_refusal_may_have_been_carried_out() -> None:

@@ -58,6 +58,10 @@ title = "Survey"
 duration = "2s"
 reschedule = { min_factor = 0.0, max_factor = 3 }
 
+[kinds.citadel]
+title = "Citadel"
+duration = "1h"
+
 [kinds.yard]
 title = "Yard"
 duration = "6s"

@@ -152,6 +152,7 @@ _SUBJECTS: Final = (
     _Subject("revoke", "control.{player}.revoke", "Revocations, live", "Republished once stored.", "Revocation"),
     _Subject("connected", "control.{player}.connected", "A player connected", "Gateway to gateways.", "Present"),
     _Subject("present", "control.{player}.present", "Who holds a player", "Gateway to gateways.", "Present"),
+    _Subject("epoch", "control.all.epoch", "The feeds began anew", "Scheduler to gateways.", "Epoch"),
 )
 
 _TRACE: Final[Json] = {
@@ -264,11 +265,13 @@ def _messages() -> Json:
             "The sessions that a gateway holds for the player.",
             object_schema({"gateway": {"type": "string"}, "sessions": {"type": "array", "items": {"type": "string"}}}),
         ),
+        "Epoch": ("The new epoch, as plain text.", {"type": "string"}),
     }
     for name, (summary, payload) in {**frames_of_the_server, **services}.items():
         messages[name] = {"name": name, "title": name, "summary": summary, "payload": payload}
         if name in _HEADERS:
             messages[name]["headers"] = object_schema(_HEADERS[name], required=[])
+    messages["Epoch"]["contentType"] = "text/plain"
     return messages
 
 

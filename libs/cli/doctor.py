@@ -35,6 +35,8 @@ State = Literal["ok", "warning", "wrong"]
 _SKEW_SECONDS: Final = 1.0
 _SILENCE_SECONDS: Final = 30.0
 _VERSION_SECONDS: Final = 10.0
+_LOCKS: Final = 2
+"""Connections that a scheduler may hold besides its pool, each in a transaction of its own."""
 _KEYS: Final = ("STARWAKE_JWT_SECRET", "STARWAKE_JWKS_URL", "STARWAKE_JWKS_FILE")
 
 
@@ -154,6 +156,23 @@ def outbox_findings(backlog: Backlog) -> list[Finding]:
     return findings
 
 
+def pooler_findings(mode: Literal["transaction", "session"] | None, connections: int) -> list[Finding]:
+    """Whether a pooler is in between, and how large it has to be for services that make `connections` together."""
+    if mode is None:
+        return []
+    advice = (
+        f"its default_pool_size has to be at least {connections} for one command service and one scheduler: the sum of"
+        f" their pools and {_LOCKS} more for each scheduler"
+    )
+    return [Finding("pooler", "ok", f"there is one in between, in {mode} mode", advice)]
+
+
+def _connections() -> int:
+    command, scheduler = (load_settings(settings_class(name)) for name in ("command", "scheduler"))
+    pools = [getattr(command, "database_pool", 0), getattr(command, "read_pool", 0)]
+    return sum(pools) + getattr(scheduler, "database_pool", 0) + _LOCKS
+
+
 async def _with_connection(name: str, look: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:
     try:
         return await look()
@@ -214,6 +233,7 @@ async def _streams(bus: Bus) -> list[Finding]:
 async def _postgres(data: Path) -> list[Finding]:
     async with connected_database(data) as database:
         findings = [Finding("Postgres", "ok", "answers")]
+        findings += pooler_findings(await database.pooler(), _connections())
         schema = await _schema(database)
         findings.append(schema)
         if schema.state == "ok":

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Literal, Protocol, TypeVar, cast
 
 import asyncpg
 
@@ -24,6 +24,7 @@ _ATTEMPTS = 5
 _FIRST_PAUSE_S = 0.01
 _CLOSE_SECONDS = 5.0
 _ROLLBACK_SECONDS = 5.0
+_LOOKS = 5
 _CLOCK = "SELECT clock_timestamp(), current_setting('transaction_read_only'), pg_postmaster_start_time()"
 # Idle for as long as it is held; no snapshot and no row is held with it.
 _LOCKING = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0"
@@ -174,6 +175,24 @@ class Database:
         synchronous and must not raise; it may be called often and for nothing (an idle connection was closed).
         """
         self._link.on_loss.append(listener)
+
+    async def pooler(self) -> Literal["transaction", "session"] | None:
+        """What kind of pooler (PgBouncer's words) is in between, None where there is none.
+
+        Two connections of ours that meet the same server process show transaction mode; on a busy pooler they may miss
+        each other each time, and it is taken for session mode.
+
+        Raises:
+            StoreUnavailable: the database is away, or the pooler has no connection to spare.
+        """
+        async with self.connection() as one, self.connection() as other:
+            if not self._link.pooled:
+                return None
+            met: list[set[int]] = [set(), set()]
+            for _ in range(_LOOKS):
+                for seen, connection in zip(met, (one, other), strict=True):
+                    seen.add(cast("int", await connection.fetchval("SELECT pg_backend_pid()")))
+            return "transaction" if met[0] & met[1] or len(met[0]) > 1 or len(met[1]) > 1 else "session"
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[Connection, None]:

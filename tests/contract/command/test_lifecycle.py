@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -21,7 +22,7 @@ from libs.store.migrate import migrate
 from tests.contract.command.universe import CATALOGUE, Refused, Universe
 from tests.support.eventually import eventually
 from tests.support.nats import LocalNats
-from tests.support.postgres import LocalPostgres
+from tests.support.postgres import LocalPostgres, connect
 from tests.support.service_process import ServiceProcess
 
 StartService = Callable[..., Awaitable[ServiceProcess]]
@@ -69,6 +70,27 @@ async def test_it_is_ready_only_once_the_schema_is_there(
         await own_bus.request("cmd.ada.build.list", b"{}", timeout_s=2)
     await asyncio.to_thread(migrate, empty_database_url)
     await eventually(service.is_ready)
+
+
+async def test_it_is_not_ready_while_its_database_takes_no_writes(begin: StartService, database_url: str) -> None:
+    service = await begin(database_url)
+    name = urlsplit(database_url).path[1:]
+    operator = await connect(database_url)
+    try:
+        for switch, status in (("on", 503), ("off", 200)):
+            await operator.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = {switch}')
+            await operator.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+
+            async def answers(expected: int = status) -> bool:
+                return await service.get("/readyz") == expected
+
+            await eventually(answers, within_s=60)
+        assert service.exit_code is None
+    finally:
+        await operator.close()
 
 
 async def test_it_waits_for_a_bus_that_stalls_while_it_starts(

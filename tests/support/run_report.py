@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 from tests.support import needs
-from tests.support.node import node_environment
+from tests.support.node import node_environment, node_folder
 
 _EVERY_S: Final = 20.0
 _NOTES: Final = pytest.StashKey[list[str]]()
@@ -33,6 +33,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_NOTES] = []
     config.stash[_LEFT_OUT] = Counter()
     os.environ["PATH"] = node_environment()["PATH"]
+    # Playwright's own needs a library that a bare Debian has not (libatomic).
+    os.environ.setdefault("PLAYWRIGHT_NODEJS_PATH", str(node_folder() / "node"))
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Progress(config), "starwake-progress")
 

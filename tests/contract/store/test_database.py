@@ -273,3 +273,19 @@ async def test_readiness_notices_that_the_database_takes_no_writes(database: Dat
     with pytest.raises(StoreUnavailable, match="read-only"):
         await database.now()
     await database.now()
+
+
+async def test_the_end_of_a_connection_is_told_whoever_ended_it(database: Database, database_url: str) -> None:
+    told = asyncio.Event()
+    database.on_loss(told.set)
+    await database.now()
+    assert not told.is_set()
+    administrator = await connect(database_url)
+    try:
+        await administrator.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    finally:
+        await administrator.close()
+    await asyncio.wait_for(told.wait(), 10)

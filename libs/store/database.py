@@ -163,6 +163,7 @@ class Database:
                 min_size=0,
                 max_size=max_connections,
                 max_queries=1_000_000_000,  # a connection is renewed when it fails, not after a count
+                max_inactive_connection_lifetime=0,  # nor after idle minutes: its end would be taken for a loss
                 reset=_nothing_to_reset,
                 connect=link.connect_watched,
             )
@@ -172,7 +173,8 @@ class Database:
         """Have `listener` called whenever the database may have been away, and may be an older copy of itself now.
 
         That is when any connection ended, and when `clock` or `now` meet a server that was started anew. It is
-        synchronous and must not raise; it may be called often and for nothing (an idle connection was closed).
+        synchronous and must not raise; it may be called for nothing (a statement was cancelled, a pooler closed an idle
+        connection).
         """
         self._link.on_loss.append(listener)
 

@@ -42,6 +42,7 @@ class ServiceProcess:
     async def start(self, *, until_ready: bool = True) -> "ServiceProcess":
         """Start it and wait until /readyz is 200 (or, else, until its health port is open)."""
         self._port_file.unlink(missing_ok=True)
+        self.ports = {}
         self._child = await start(self._launch)
         await eventually(self._read_ports, within_s=_HEALTHY_SECONDS)
         if until_ready:

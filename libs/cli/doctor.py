@@ -160,8 +160,9 @@ def pooler_findings(mode: Literal["transaction", "session"] | None, connections:
     """Whether a pooler is in between, and how large it has to be for services that make `connections` together."""
     if mode is None:
         return []
+    need = "has to be" if mode == "session" else "makes nobody wait where it is"
     advice = (
-        f"its default_pool_size has to be at least {connections} for one command service and one scheduler: the sum of"
+        f"its default_pool_size {need} at least {connections} for one command service and one scheduler: the sum of"
         f" their pools and {_LOCKS} more for each scheduler"
     )
     return [Finding("pooler", "ok", f"there is one in between, in {mode} mode", advice)]

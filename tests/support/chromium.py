@@ -67,7 +67,7 @@ def _unpack() -> None:
         target.mkdir()
         command = [str(node_folder() / "node"), str(_PACKAGE / "unpack.mjs"), str(package), str(target)]
         subprocess.run(command, check=True, env=node_environment(), timeout=_SECONDS)
-        for name in ("al2023.tar", "fonts.tar"):
+        for name in ("al2023.tar", "fonts.tar", "swiftshader.tar"):
             with tarfile.open(target / name) as archive:
                 # No filter: Debian 12's Python 3.11.2 has none, and npm has checked the package's hash.
                 archive.extractall(target)  # noqa: S202

@@ -28,6 +28,8 @@ GRANT SELECT, DELETE, UPDATE (created_at) ON inbox TO starwake_scheduler;
 
 -- Refusals are counted by the command service and forgotten by the scheduler.
 GRANT SELECT, INSERT, UPDATE ON refusal TO starwake_command;
+GRANT SELECT, INSERT, UPDATE ON held_builds TO starwake_command;
+GRANT SELECT ON held_builds TO starwake_scheduler;
 GRANT SELECT, DELETE, UPDATE (refused_at) ON refusal TO starwake_scheduler;
 
 -- Both tell, remove what is told, and set aside what cannot be. The id is generated always: nobody can set it.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -24,6 +24,8 @@ from libs.store.sql import load
 
 _SQL = load("orders")
 _SEPARATOR = "\x1f"
+COUNTED_EACH_TIME: Final = 500
+"""Up to so many builds of a player are counted for each batch, in a fraction of a millisecond; more are noted."""
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -65,7 +67,8 @@ class PlayerRows(msgspec.Struct):
     """What the table says of one player, as far as it was asked for."""
 
     builds: int = 0
-    """How many are under way, counted up to the bound that `load_batch` was given."""
+    """How many are under way, counted up to the bound that `load_batch` was given; where `noted`, no fewer than are."""
+    noted: bool = False
     busy: dict[str, Busy] = {}
     by_id: dict[str, BuildRecord] = {}
     standing: set[str] = set()
@@ -144,12 +147,13 @@ async def load_batch(connection: Connection, asks: Sequence[Ask], *, count_up_to
         [ask.command_id for ask in asks],
         [ask.site for ask in asks],
         count_up_to,
+        _first_of_each(asks),
     )
     loaded = Loaded(rows[0][0], {}, {})
-    for ask, (_, command, fingerprint, outcome, refused, kind, free_at, builds) in zip(asks, rows, strict=True):
+    for ask, (_, command, fingerprint, outcome, refused, kind, free_at, builds, noted) in zip(asks, rows, strict=True):
         player = loaded.players.get(ask.player)
         if player is None:
-            player = loaded.players[ask.player] = PlayerRows(builds)
+            player = loaded.players[ask.player] = PlayerRows(builds, noted)
         if command is not None:
             loaded.remembered[ask.player, ask.command_id] = Remembered(command, fingerprint, outcome.encode())
         elif refused is not None:
@@ -163,6 +167,18 @@ async def load_batch(connection: Connection, asks: Sequence[Ask], *, count_up_to
     await _load_standing(connection, asks, loaded)
     await _load_queues(connection, asks, loaded)
     return loaded
+
+
+async def note_held(connection: Connection, players: Mapping[PlayerId, PlayerRows]) -> None:
+    """Note how many builds those players have who have many, as their orders leave them. In the same transaction."""
+    many = sorted((player, rows) for player, rows in players.items() if rows.noted or rows.builds > COUNTED_EACH_TIME)
+    if many:
+        await connection.execute(
+            _SQL.note_held,
+            [player for player, _ in many],
+            [rows.builds for _, rows in many],
+            [not rows.noted for _, rows in many],
+        )
 
 
 async def write_batch(connection: Connection, writes: Writes) -> list[int]:
@@ -187,6 +203,11 @@ async def write_batch(connection: Connection, writes: Writes) -> list[int]:
     if writes.queued:
         await _enqueue(connection, list(writes.queued.values()))
     return ids
+
+
+def _first_of_each(asks: Sequence[Ask]) -> list[bool]:
+    seen: set[PlayerId] = set()
+    return [not (ask.player in seen or seen.add(ask.player)) for ask in asks]
 
 
 async def _lock_builds(connection: Connection, asks: Sequence[Ask]) -> list[BuildRecord]:

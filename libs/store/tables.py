@@ -126,6 +126,19 @@ class RefusalTable(_Table, table=True):
     )
 
 
+class HeldBuildsTable(_Table, table=True):
+    """How many builds a player has under way, of players who have many; no fewer than there are (`orders.sql`).
+
+    `counted_at` is when they were counted; what orders did since is in `builds`, what came due since is not.
+    """
+
+    __tablename__: ClassVar[str] = "held_builds"  # pyright: ignore[reportIncompatibleUnannotatedOverride, reportIncompatibleVariableOverride]
+
+    player: str = Field(sa_column=Column(Text, primary_key=True))
+    builds: int = Field(sa_column=Column(Integer, nullable=False))
+    counted_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+
+
 class OutboxTable(_Table, table=True):
     """What somebody has yet to be told; deleted once the stream holds it.
 

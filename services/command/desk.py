@@ -146,6 +146,7 @@ class Desk:
                     connection, asks, count_up_to=self._world.catalogue.limits.builds_at_once
                 )
                 decision = decide(requests, loaded, self._world, _rule_failed)
+                await orders.note_held(connection, loaded.players)
                 if decision.writes.is_empty:
                     return decision, []
                 ids = await orders.write_batch(connection, decision.writes)

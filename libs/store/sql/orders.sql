@@ -25,7 +25,8 @@ FOR NO KEY UPDATE
 -- name: load_orders
 -- For each order of a batch, in its order: the time; what the inbox remembers; how often it was refused; what its site
 -- is busy with; how many builds its player has under way (counted up to a bound). A row that was completed ahead of its
--- time still counts.
+-- time still counts. Counted is once for each player ($5), and not where what was noted of many (`note_held`) will do:
+-- it is no fewer than there are, since only orders add to them. At the limit it is counted anew, once a second at most.
 -- LATERAL with LIMIT keeps the planner from joining whole tables while they are young and their statistics empty;
 -- ORDER BY due_at leads it to the index of recent completions, not to the one of all that a player ever finished.
 WITH clock AS MATERIALIZED (SELECT date_trunc('milliseconds', clock_timestamp()) AS now)
@@ -33,9 +34,18 @@ SELECT
     clock.now, known.command, known.fingerprint, known.outcome, refused.times,
     coalesce(busy.kind, recent.kind) AS busy_kind,
     CASE WHEN busy.kind IS NULL THEN recent.due_at END AS free_at,
-    held.builds + ahead.builds AS builds
+    coalesce(noted.builds, held.builds + ahead.builds) AS builds, noted.builds IS NOT NULL AS noted
 FROM clock
-CROSS JOIN unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS ask (player, command_id, site, number)
+CROSS JOIN unnest($1::text[], $2::text[], $3::text[], $5::bool[]) WITH ORDINALITY
+    AS ask (player, command_id, site, first, number)
+LEFT JOIN LATERAL (
+    SELECT builds FROM held_builds
+    WHERE ask.first AND held_builds.player = ask.player AND (
+        counted_at > clock.now - interval '1 second'
+        OR (builds < $4 AND counted_at > clock.now - interval '5 minutes')
+    )
+    LIMIT 1
+) AS noted ON true
 LEFT JOIN LATERAL (
     SELECT command, fingerprint, outcome FROM inbox
     WHERE inbox.player = ask.player AND inbox.command_id = ask.command_id
@@ -53,13 +63,18 @@ LEFT JOIN LATERAL (
 ) AS busy ON true
 CROSS JOIN LATERAL (
     SELECT count(*) AS builds
-    FROM (SELECT FROM build WHERE build.player = ask.player AND build.state = 'building' LIMIT $4) AS counted
+    FROM (
+        SELECT FROM build
+        WHERE ask.first AND noted.builds IS NULL AND build.player = ask.player AND build.state = 'building'
+        LIMIT $4
+    ) AS counted
 ) AS held
 CROSS JOIN LATERAL (
     SELECT count(*) AS builds
     FROM (
         SELECT FROM build
-        WHERE build.player = ask.player AND build.state = 'completed' AND build.due_at > clock.now
+        WHERE ask.first AND noted.builds IS NULL AND build.player = ask.player AND build.state = 'completed'
+            AND build.due_at > clock.now
         ORDER BY build.due_at
         LIMIT $4
     ) AS counted
@@ -72,6 +87,16 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) AS recent ON true
 ORDER BY ask.number
+
+-- name: note_held
+-- How many builds players have who have many: counting those takes longer than an order should. $3 says for which of them
+-- it was counted just now. Each row is its player's, whose lock is held.
+INSERT INTO held_builds (player, builds, counted_at)
+SELECT player, builds, clock_timestamp() FROM unnest($1::text[], $2::int[], $3::bool[]) AS new (player, builds, counted)
+ON CONFLICT (player) DO UPDATE SET builds = excluded.builds, counted_at = CASE
+    WHEN (SELECT bool_or(counted) FROM unnest($1::text[], $3::bool[]) AS new (player, counted)
+        WHERE new.player = held_builds.player)
+    THEN excluded.counted_at ELSE held_builds.counted_at END
 
 -- name: load_standing
 -- Which of the asked kinds each player has finished.

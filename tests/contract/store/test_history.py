@@ -15,6 +15,8 @@ from tests.support.postgres import Connection, LocalPostgres, connect
 
 ENDED = 30_000
 """Ended builds of one player, and half as much of everything else that a player or a universe leaves behind."""
+CROWD = 5_000
+"""Builds of another player that are under way."""
 MOST_ROWS = 1_000
 MOST_BUFFERS = 1_000
 TOPICS = sorted(path.stem for path in (Path(sql.__file__).parent / "sql").glob("*.sql"))
@@ -44,6 +46,10 @@ INSERT INTO build (id, player, kind, site, state, revision, started_at, due_at, 
 SELECT ('01900000-0000-7000-8000-0001f' || lpad(to_hex(number), 7, '0'))::uuid, 'ada', 'dock', 'ahead-' || number,
     'completed', 2, now(), now() + interval '1 hour', now() + interval '1 hour'
 FROM generate_series(1, 5) AS number;
+INSERT INTO build (id, player, kind, site, state, revision, started_at, due_at)
+SELECT gen_random_uuid(), 'crowded', 'dock', 'luna-' || number, 'building', 1, now(), now() + interval '1 year'
+FROM generate_series(1, {CROWD}) AS number;
+INSERT INTO held_builds VALUES ('crowded', {CROWD}, now());
 INSERT INTO queued_order (id, player, site, kind, duration_ms, created_at)
 SELECT ('01900000-0000-7000-8000-0002f' || lpad(to_hex(number), 7, '0'))::uuid, 'ada', 'luna-' || number, 'dock', 1000,
     now() - interval '1 minute'
@@ -108,7 +114,11 @@ ARGUMENTS = {
     "gather.lock": "1",
     "orders.lock_players": "ARRAY[1, 2]",
     "orders.lock_builds": f"ARRAY[{ID}], ARRAY['ada'], ARRAY['luna-2']",
-    "orders.load_orders": "ARRAY['ada', 'ada'], ARRAY['order-7', 'x'], ARRAY['luna-2', 'free'], 5",
+    "orders.load_orders": (
+        "ARRAY['ada', 'ada', 'crowded'], ARRAY['order-7', 'x', 'x'], ARRAY['luna-2', 'free', 'luna-7'], 6000,"
+        " ARRAY[true, false, true]"
+    ),
+    "orders.note_held": "ARRAY['ada'], ARRAY[700], ARRAY[true]",
     "orders.load_standing": "ARRAY['ada', 'ada'], ARRAY['dock', 'mine']",
     "orders.load_queues": "ARRAY['ada']",
     "orders.change_builds": f"ARRAY[{ID}], ARRAY[1], ARRAY['building'], ARRAY[2], ARRAY[now()], ARRAY[NULL]::timestamptz[], ARRAY[5]",

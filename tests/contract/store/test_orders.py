@@ -17,7 +17,19 @@ from libs.store import sql
 from libs.store.builds import list_builds, list_queued
 from libs.store.database import INDEXES_ONLY, Database
 from libs.store.errors import StoreConflict, StoreError
-from libs.store.orders import Ask, Busy, InboxEntry, Loaded, Remembered, Told, Writes, load_batch, write_batch
+from libs.store.orders import (
+    COUNTED_EACH_TIME,
+    Ask,
+    Busy,
+    InboxEntry,
+    Loaded,
+    Remembered,
+    Told,
+    Writes,
+    load_batch,
+    note_held,
+    write_batch,
+)
 from libs.store.outbox import read_earlier, read_untold
 
 ADA = PlayerId("ada")
@@ -178,6 +190,37 @@ async def test_builds_are_counted_up_to_a_bound(database: Database) -> None:
     assert (await load(database, Ask(ADA, CommandId("b")), count_up_to=9)).players[ADA].builds == 5
 
 
+async def test_many_builds_are_counted_once_and_then_noted(database: Database) -> None:
+    now = (await load(database, Ask(ADA, CommandId("a")))).now
+    await write(database, starting(*(a_build(now, site=f"s{number}") for number in range(COUNTED_EACH_TIME + 1))))
+
+    async def held(*, limit: int = 10_000, more: int = 0) -> tuple[int, bool]:
+        async with database.transaction() as connection:
+            loaded = await load_batch(connection, [Ask(ADA, CommandId("b"))] * 2, count_up_to=limit)
+            rows = loaded.players[ADA]
+            seen = rows.builds, rows.noted
+            rows.builds += more
+            await note_held(connection, loaded.players)
+        return seen
+
+    many = COUNTED_EACH_TIME + 1
+    assert await held() == (many, False)
+    assert await held(more=2) == (many, True)
+    assert await held() == (many + 2, True)
+    # Reached by what is noted, the limit is held, and what is noted a while ago is looked after.
+    assert await held(limit=many + 1) == (many + 2, True)
+    await age(database, "2 seconds")
+    assert await held() == (many + 2, True)
+    assert await held(limit=many + 1) == (many, False)
+    await age(database, "6 minutes")
+    assert await held() == (many, False)
+
+
+async def age(database: Database, by: str) -> None:
+    async with database.connection() as connection:
+        await connection.execute("UPDATE held_builds SET counted_at = counted_at - $1::text::interval", by)
+
+
 async def test_a_site_that_was_taken_meanwhile_is_a_conflict(database: Database) -> None:
     now = (await load(database, Ask(ADA, CommandId("a")))).now
     await write(database, starting(a_build(now)))
@@ -266,8 +309,8 @@ async def test_a_long_history_is_paged_newest_first(database: Database) -> None:
 ID = "'00000000-0000-7000-8000-000000000000'::uuid"
 LOOKUPS = {
     "orders.load_orders": (
-        "ARRAY['a'], ARRAY['c'], ARRAY['s'], 5",
-        ["inbox_pkey", "refusal_pkey", "build_site_busy", "build_recent"],
+        "ARRAY['a'], ARRAY['c'], ARRAY['s'], 5, ARRAY[true]",
+        ["held_builds_pkey", "inbox_pkey", "refusal_pkey", "build_site_busy", "build_recent"],
     ),
     "orders.lock_builds": (f"ARRAY[{ID}], ARRAY['a'], ARRAY['s']", ["build_pkey", "build_site_busy"]),
     "orders.load_standing": ("ARRAY['a'], ARRAY['dock']", ["build_standing"]),

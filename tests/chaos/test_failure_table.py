@@ -28,6 +28,18 @@ CONTRACT = "tests/contract"
 HERE = "tests/chaos/test_failure_table.py"
 
 COVERED = {
+    "a disk that was full: NATS refuses a stream's messages until it is restarted": (
+        (
+            f"{CONTRACT}/scheduler/test_store_wedged.py"
+            "::test_streams_that_take_nothing_since_their_disk_was_full_make_the_scheduler_not_ready"
+        ),
+    ),
+    "a push that the stream can never take (its size)": (
+        (
+            f"{CONTRACT}/scheduler/test_store_wedged.py"
+            "::test_what_the_stream_can_never_take_is_set_aside_and_what_follows_it_is_told"
+        ),
+    ),
     "a client repeats a command": (
         f"{CONTRACT}/command/test_orders.py::test_the_same_id_again_gives_the_same_outcome_and_changes_nothing",
     ),

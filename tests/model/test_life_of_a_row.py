@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from libs.contracts.builds import BuildRecord, BuildState
+from libs.contracts.ids import BuildId, push_place
 from libs.contracts.subjects import AlarmKey
 from libs.store.outbox import OutboxRow
 from libs.telling.line import Job, Line
@@ -303,7 +304,7 @@ class LifeOfARow(RuleBasedStateMachine):
 
     @invariant()
     def each_push_is_stored_once_and_those_of_a_build_in_their_order(self) -> None:
-        messages = [message for message, _ in self.feed]
+        messages = [message.partition("~")[0] for message, _ in self.feed]
         assert len(messages) == len(set(messages))
         for source in {message.partition(".")[0] for message in messages}:
             places = [message.split(".")[1:] for message in messages if message.startswith(source)]
@@ -317,9 +318,11 @@ class LifeOfARow(RuleBasedStateMachine):
                 assert build.completed_at == build.due_at
                 assert build.due_at <= self.now + AHEAD
         for message, stored_at in self.feed:
-            build_id, revision = message.split(".")[:2]
-            build = self.table.builds.get(build_id)
-            if build is not None and build.state is BuildState.COMPLETED and int(revision) == build.revision:
+            place = push_place(message)
+            assert place is not None
+            build_id, revision = place
+            build = self.table.builds.get(BuildId(build_id))
+            if build is not None and build.state is BuildState.COMPLETED and revision == build.revision:
                 assert stored_at >= build.due_at, "nobody hears of it before its time"
 
     @invariant()
@@ -353,7 +356,7 @@ class LifeOfARow(RuleBasedStateMachine):
         assert not self.table.pending
         assert not self.table.waiting
         assert not self.table.outbox
-        told = [message for message, _ in self.feed]
+        told = [message.partition("~")[0] for message, _ in self.feed]
         for source in self.table.builds.keys() | self.table.were_queued:
             own = sorted(message.partition(".")[2] for message in told if message.startswith(source))
             assert own == self.table.transitions_of(source), "each transition was told, once"

@@ -24,7 +24,8 @@ from libs.telling.teller import Teller
 log = get_logger("guard")
 
 _RETRY_S = 0.25
-_COMPARED = 256
+COMPARED = 256
+"""How many of the newest pushes are compared with the table where something may have gone back."""
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 
@@ -41,8 +42,8 @@ def why_new_epoch(state: FeedState, mark: FeedMark | None) -> str | None:
     return None
 
 
-async def lately_told(bus: Bus, state: FeedState) -> list[Told]:
-    """What the stream's newest pushes say of the table; none is stored before its row is committed.
+async def lately_told(bus: Bus, state: FeedState, limit: int = COMPARED) -> list[Told]:
+    """What the stream's newest pushes, up to `limit`, say of the table; none is stored before its row is committed.
 
     Raises:
         BusError: JetStream does not answer.
@@ -50,7 +51,7 @@ async def lately_told(bus: Bus, state: FeedState) -> list[Told]:
     found: list[Told] = []
     if state.last_seq == 0:
         return found
-    for push in await read_newest(bus, state.last_seq, _COMPARED):
+    for push in await read_newest(bus, state.last_seq, limit):
         place = push_place(push.message_id)
         if place is not None and _ID.match(place[0]) and place[1] <= MAX_REVISION:
             # Revision 0 is an order that waits: its row becomes a build, or goes.

@@ -45,6 +45,7 @@ class Loops:
         self._settings = settings
         self._mend = asyncio.Event()
         self._doubts = 0
+        self._settled = -1
         self._bus_returned = False
         self._untold = asyncio.Event()
         self._reconcile = asyncio.Event()
@@ -95,7 +96,8 @@ class Loops:
             BusError, StoreError: not possible now; StreamRefused: not possible at all.
         """
         doubts = self._doubts
-        mended = await self._parts.upkeep.mend()
+        mended = await self._parts.upkeep.mend(in_doubt=self._settled != doubts)
+        self._settled = doubts
         self._refused = None
         if doubts == self._doubts:  # else something was lost meanwhile, and it is looked at again
             self._parts.teller.resume()

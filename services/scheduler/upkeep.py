@@ -19,12 +19,13 @@ from libs.runtime.logs import get_logger
 from libs.store import feed_mark
 from libs.store.database import Database
 from libs.store.gather import STREAMS_LOCK, lock
-from libs.telling.guard import lately_told, why_gone_back, why_new_epoch
+from libs.telling.guard import COMPARED, lately_told, why_gone_back, why_new_epoch
 from services.scheduler import metrics, revocations
 
 log = get_logger("upkeep")
 
 EVERYBODY = PlayerId("all")
+_GLANCED = 8
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,12 @@ class Upkeep:
         """
         await revocations.compare(self._database, self._bus)
 
-    async def mend(self) -> Mended:
+    async def mend(self, *, in_doubt: bool = True) -> Mended:
         """Create or repair what differs, and begin a new epoch where the feed has gone backwards.
+
+        Args:
+            in_doubt: whether a connection was lost since the last time, so that table or stream may be older ones;
+                otherwise only a few pushes are compared, for what was exchanged without any connection's end.
 
         Raises:
             StreamRefused: something cannot be repaired without loss; its text says what to do.
@@ -71,7 +76,9 @@ class Upkeep:
             state = await read_feed(self._bus)
             reason = why_new_epoch(state, mark)
             above = max(state.last_seq, 0 if mark is None else mark.last_seq)
-            unknown = await feed_mark.find_unknown(connection, NOTIFICATIONS, await lately_told(self._bus, state))
+            unknown = await feed_mark.find_unknown(
+                connection, NOTIFICATIONS, await lately_told(self._bus, state, COMPARED if in_doubt else _GLANCED)
+            )
             if unknown is not None:
                 reason = why_gone_back(unknown)
                 above += 1  # drops what is stored: it tells of rows that are no more, and would be found again

@@ -255,10 +255,8 @@ class Session:
     def _forward(self, command: asked.Forward) -> None:
         if self.player is None:
             raise RuntimeError("a command cannot be forwarded before authentication")
-        if command.command == feed_list.COMMAND:
-            self._surroundings.feed_lists.ask(self.player, command, self)
-        else:
-            self._surroundings.forwarder.forward(self.player, command, self)
+        here, there = self._surroundings.feed_lists.ask, self._surroundings.forwarder.forward
+        (here if command.command == feed_list.COMMAND else there)(self.player, command, self)
 
     def answered(self, command: asked.Forward, frame: bytes) -> None:
         """The frame that answers a forwarded command."""
@@ -336,10 +334,9 @@ class Session:
     def _join(self, effect: asked.Join) -> None:
         if self._connection.phase is Phase.JOINING:  # its deadline ends that
             answered = functools.partial(self._join_unless_revoked, effect)
-            self._surroundings.hub.ask_revoked(effect.player, self.issued_at, answered, self._is_joining)
-
-    def _is_joining(self) -> bool:
-        return self._connection.phase is Phase.JOINING
+            self._surroundings.hub.ask_revoked(
+                effect.player, self.issued_at, answered, lambda: self._connection.phase is Phase.JOINING
+            )
 
     def _join_unless_revoked(self, effect: asked.Join, revoked: bool | BusError) -> None:  # noqa: FBT001 - an answer
         if isinstance(revoked, BusError):

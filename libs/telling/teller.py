@@ -132,6 +132,10 @@ class Teller:
         await waiter.done.wait()
         return TellResult(waiter.told, len(rows) - waiter.told)
 
+    async def until_telling(self) -> None:
+        """Wait, without limit, for `resume`; at once where nothing is paused."""
+        await self._open.wait()
+
     def pause(self) -> None:
         """Tell nothing until `resume`: the stream is being looked at, and might go back to an older state."""
         self._open.clear()

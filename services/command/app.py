@@ -41,6 +41,7 @@ from services.command.watch import Watch
 log = get_logger("command")
 
 NAME: Final = "command"
+_LOOK_S: Final = 1.0
 _RETRY_S: Final = 0.25
 _TOO_LARGE: Final = refused(Refusal(ErrorCode.INTERNAL, "the answer is larger than the servers take in one message"))
 _CONNECT_S: Final = 2.0
@@ -238,6 +239,8 @@ async def _drain(timeout_s: float, service: Service, desk: Desk, calls: CallTask
             await service.drain(timeout_s)
             await desk.drain(timeout_s)
             await calls.drain(timeout_s)
+            with suppress(TimeoutError):  # the look at the stream may be under way
+                await asyncio.wait_for(after.teller.until_telling(), _LOOK_S)
             if not after.teller.telling:  # held back, or the bus is away: what waits to be told stays in the outbox
                 await _cancel([after.telling])
             await after.aftermath.drain(timeout_s)

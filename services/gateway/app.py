@@ -18,13 +18,14 @@ from libs.runtime.settings import load_settings
 from services.gateway import metrics
 from services.gateway.auth import Authenticator
 from services.gateway.descriptors import raise_limit
+from services.gateway.door import Door
 from services.gateway.feed_list import FeedLists
 from services.gateway.forwarding import Forwarder
 from services.gateway.hub import Hub
 from services.gateway.keys import KeySource, SharedSecret, key_set_from_file, key_set_from_url
 from services.gateway.listening import BACKLOG, PlayersServer, listen, several_times
 from services.gateway.pages import make_pages
-from services.gateway.players_port import Arrival, Door
+from services.gateway.players_port import Arrival
 from services.gateway.session import Surroundings
 from services.gateway.settings import GatewaySettings
 from services.gateway.tasks import Tasks

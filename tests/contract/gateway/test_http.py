@@ -166,6 +166,21 @@ async def test_an_idle_connection_is_kept_for_the_next_request(start_gateway: St
     raw.close()
 
 
+async def test_the_setting_says_for_how_long(start_gateway: StartGateway) -> None:
+    short = await start_gateway(STARWAKE_KEEP_ALIVE_S="1")
+    long = await start_gateway()
+    idle = [await RawSocket.open(gateway.process.port) for gateway in (short, long)]
+    for raw in idle:
+        await raw.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await read_answer(raw))[0] == 200
+    assert await idle[0].at_end(10)
+    # The other one was idle for as long, and takes the next request.
+    await idle[1].send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert (await read_answer(idle[1]))[0] == 200
+    for raw in idle:
+        raw.close()
+
+
 async def test_a_refused_origin_is_named_in_the_log_a_few_times(start_gateway: StartGateway) -> None:
     gateway = await start_gateway()
     for _ in range(20):

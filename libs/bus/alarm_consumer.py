@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
 import msgspec
-import structlog
 
 from libs.bus.connection import Bus
 from libs.bus.errors import BusUnavailable, ConsumerGone, JetStreamError
@@ -18,8 +17,10 @@ from libs.bus.jetstream import consumer_info
 from libs.bus.message import Message
 from libs.bus.streams import SCHEDULER, TIMERS
 from libs.contracts.subjects import AlarmKey, parse_alarm
+from libs.runtime.logs import get_logger
+from libs.runtime.sparing import SparingLogger
 
-_log = structlog.stdlib.get_logger("starwake.bus")
+_sparing = SparingLogger(get_logger("bus"))
 
 _NS: Final = 1_000_000_000
 _NEXT: Final = f"CONSUMER.MSG.NEXT.{TIMERS}.{SCHEDULER}"
@@ -201,11 +202,11 @@ class AlarmConsumer:
         """A pull was lost: go on with another one, if there still is a consumer."""
         self._trouble = ""
         self._missing = 0
-        _log.warning("bus.pull_lost", reason=trouble)
+        _sparing.warning("bus.pull_lost", reason=trouble)
         try:
             info = await consumer_info(self._bus, TIMERS, SCHEDULER)
         except (BusUnavailable, JetStreamError) as error:
-            _log.warning("bus.pull_retry", error=str(error))
+            _sparing.warning("bus.pull_retry", error=str(error))
             self._trouble = "JetStream does not answer" if self._bus.connected else ""
         else:
             if info is None:

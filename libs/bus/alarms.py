@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, NamedTuple
 
 import msgspec
-import structlog
 
 from libs.bus.alarm_consumer import AlarmConsumer, DueAlarm
 from libs.bus.connection import Bus
@@ -22,10 +21,12 @@ from libs.contracts.alarms import Alarm
 from libs.contracts.ids import Revision
 from libs.contracts.subjects import AlarmKey
 from libs.contracts.times import LATEST, to_rfc3339
+from libs.runtime.logs import get_logger
+from libs.runtime.sparing import SparingLogger
 
 __all__ = ["LEAD", "NEAR", "AlarmConsumer", "Alarms", "ArmResult", "DueAlarm", "PendingAlarms"]
 
-_log = structlog.stdlib.get_logger("starwake.bus")
+_sparing = SparingLogger(get_logger("bus"))
 
 LEAD: Final = timedelta(milliseconds=500)
 """How much earlier than due a schedule fires, since it fires up to 256 ms late; the scheduler holds it meanwhile."""
@@ -112,7 +113,7 @@ class Alarms:
             results = [error]
         failures = [result for result in results if isinstance(result, BusError)]
         if failures:
-            _log.warning("bus.disarm_failed", failed=len(failures), of=len(keys), error=str(failures[0]))
+            _sparing.warning("bus.disarm_failed", failed=len(failures), of=len(keys), error=str(failures[0]))
 
     async def probe(self) -> None:
         """See whether alarms can be set: the tombstone of an alarm that nobody has is stored, and gone a second later.

@@ -5,8 +5,6 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-import structlog
-
 from libs.bus.errors import BusTimeout, BusUnavailable, PayloadTooLarge
 from libs.bus.headers import encode_headers
 from libs.bus.message import Message
@@ -16,10 +14,11 @@ from libs.bus.replies import Answer, OnAnswer, Replies
 from libs.bus.subscription import Subscription
 from libs.bus.troubles import Troubles
 from libs.bus.wire import WireClient
+from libs.runtime.logs import get_logger
 
 __all__ = ["Bus", "BusOptions", "Message", "Subscription"]
 
-_log = structlog.stdlib.get_logger("starwake.bus")
+_log = get_logger("bus")
 OLDEST_SERVER: Final = "2.14.3"
 """Earlier ones have faults in message schedules that lose alarms."""
 _UNSAFE: Final = re.compile(r"[\x00-\x20\x7f]")

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal
 
 import msgspec
-import structlog
 
 from libs.bus.connection import Bus
 from libs.bus.errors import JetStreamError, PermissionDenied, StreamRefused
@@ -21,8 +20,9 @@ from libs.bus.streams import (
     irreparable,
     repaired_stream,
 )
+from libs.runtime.logs import get_logger
 
-_log = structlog.stdlib.get_logger("starwake.bus")
+_log = get_logger("bus")
 
 
 _ADVICE = {

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
-import structlog
 
 from libs.bus.connection import Bus
 from libs.bus.direct_get import last_messages, sequence_of
@@ -19,8 +18,10 @@ from libs.bus.subscription import Subscription
 from libs.contracts import subjects
 from libs.contracts.ids import PlayerId
 from libs.contracts.times import from_rfc3339, to_rfc3339
+from libs.runtime.logs import get_logger
+from libs.runtime.sparing import SparingLogger
 
-_log = structlog.stdlib.get_logger("starwake.bus")
+_sparing = SparingLogger(get_logger("bus"))
 _PAGE = 1000
 
 
@@ -122,7 +123,7 @@ def _stored(subject: str, message: Message) -> Stored:
     try:
         return Stored(parse_revocation(message.payload), sequence_of(message))
     except ValueError:
-        _log.warning("revocation.malformed", subject=subject)
+        _sparing.warning("revocation.malformed", subject=subject)
         return Stored(datetime.fromtimestamp(0, UTC), sequence_of(message))
 
 
@@ -130,7 +131,7 @@ def _player_of(subject: str) -> PlayerId | None:
     try:
         return subjects.parse_revoked(subject)
     except ValueError:
-        _log.warning("revocation.foreign", subject=subject)
+        _sparing.warning("revocation.foreign", subject=subject)
         return None
 
 

@@ -8,15 +8,16 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
-import structlog
 from nats.nuid import NUID
 
 from libs.bus.connection import Bus, Subscription
 from libs.bus.errors import BusError, BusUnavailable, PayloadTooLarge
 from libs.bus.message import Message
 from libs.bus.metrics import ERRORS
+from libs.runtime.logs import get_logger
+from libs.runtime.sparing import SparingLogger
 
-_log = structlog.stdlib.get_logger("starwake.bus")
+_sparing = SparingLogger(get_logger("bus"))
 _TYPE: Final = "io.nats.micro.v1"
 TooLarge = tuple[bytes, tuple[str, str] | None]
 """The body, and the code and text, of what is answered instead of an answer that the server would not take."""
@@ -218,11 +219,11 @@ class Service:
         try:
             self._send(reply, body, error, headers)
         except PayloadTooLarge as failure:
-            _log.error("bus.answer_too_large", error=str(failure))
+            _sparing.error("bus.answer_too_large", error=str(failure))
             with suppress(BusError):
                 self._send(reply, *self._too_large, None)
         except (BusError, ValueError) as failure:  # a stranger's inbox may be no subject
-            _log.warning("bus.answer_lost", error=str(failure))
+            _sparing.warning("bus.answer_lost", error=str(failure))
 
     def _send(self, reply: str, body: bytes, error: tuple[str, str] | None, headers: Mapping[str, str] | None) -> None:
         if error is not None:
@@ -240,7 +241,7 @@ class Service:
                 handle(request)
             except Exception:  # noqa: BLE001 - one request's fault must not end everybody's read loop
                 ERRORS.labels(kind="handler").inc()
-                _log.exception("bus.endpoint_failed", endpoint=stats.endpoint.name)
+                _sparing.exception("bus.endpoint_failed", kind=stats.endpoint.name, endpoint=stats.endpoint.name)
                 request.respond(b"", ("500", "internal error"))
 
         return on_message

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
-import structlog
-
 from libs.bus.message import Message
 from libs.bus.metrics import ERRORS
 from libs.bus.wire import WireClient
+from libs.runtime.logs import get_logger
+from libs.runtime.sparing import SparingLogger
 
-_log = structlog.stdlib.get_logger("starwake.bus")
+_sparing = SparingLogger(get_logger("bus"))
 
 
 class Subscription:
@@ -32,7 +32,9 @@ class Subscription:
             self._handler(message)
         except Exception:  # noqa: BLE001 - one handler's fault must not end everybody's read loop
             ERRORS.labels(kind="handler").inc()
-            _log.exception("bus.handler_failed", subject=message.subject, subscription=self.subject)
+            _sparing.exception(
+                "bus.handler_failed", kind=self.subject, subject=message.subject, subscription=self.subject
+            )
 
     def unsubscribe(self) -> None:
         """End it: nothing is delivered after this; idempotent, does not block."""

@@ -1,17 +1,16 @@
 """What the connection complains of: counted, and logged without flooding the log."""
 
 import re
-import time
 from collections.abc import Callable
 
-import structlog
 from nats import errors as nats_errors
 
 from libs.bus.metrics import ERRORS, SLOW_CONSUMERS
+from libs.runtime.logs import get_logger
+from libs.runtime.sparing import SparingLogger
 
-_log = structlog.stdlib.get_logger("starwake.bus")
+_log = get_logger("bus")
 _DENIED = re.compile(r"permissions violation for (publish|subscription)s? to \"(.*?)\"", re.IGNORECASE | re.DOTALL)
-_REPEAT_AFTER_S = 30.0
 
 
 class Troubles:
@@ -24,7 +23,7 @@ class Troubles:
     def __init__(self, on_denied: Callable[[str, str], None]) -> None:
         self.last = ""
         self._on_denied = on_denied
-        self._logged_at: dict[str, float] = {}
+        self._sparing = SparingLogger(_log)
 
     def from_server(self, text: str) -> None:
         """The server has sent `-ERR`."""
@@ -59,9 +58,4 @@ class Troubles:
     def _note(self, kind: str, text: str) -> None:
         ERRORS.labels(kind=kind).inc()
         self.last = text
-        now = time.monotonic()
-        if now - self._logged_at.get(f"{kind} {text}", -_REPEAT_AFTER_S) >= _REPEAT_AFTER_S:
-            if len(self._logged_at) > 1000:  # noqa: PLR2004 - a bound; texts that carry subjects are without number
-                self._logged_at.clear()
-            self._logged_at[f"{kind} {text}"] = now
-            _log.warning("bus.trouble", kind=kind, error=text)
+        self._sparing.warning("bus.trouble", kind=kind, trouble=kind, error=text)

@@ -18,6 +18,7 @@ from libs.bus.notifications import Notifier
 from libs.bus.publish import JetStreamPublisher, PublishResult
 from libs.bus.streams import DUPLICATE_WINDOW_S, NOTIFICATIONS
 from libs.runtime.logs import get_logger
+from libs.runtime.sparing import SparingLogger
 from libs.runtime.tracing import OFF, Tracing
 from libs.store.database import Database
 from libs.store.errors import StoreError
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from libs.contracts.ids import PlayerId
 
 log = get_logger("teller")
+_sparing = SparingLogger(log)
 
 LINE_LIMIT = 20_000
 _AT_ONCE = 128
@@ -252,7 +254,7 @@ class Teller:
         self._wake.set()
         self._idle.set()
         if failure is not None:
-            log.warning("teller.left_to_sweep", error=str(failure))
+            _sparing.warning("teller.left_to_sweep", error=str(failure))
             await asyncio.sleep(_PAUSE_AFTER_FAILURE_S)
 
     async def _stored(self, jobs: Sequence[Job]) -> list[PublishResult]:
@@ -286,7 +288,7 @@ class Teller:
         self._told.append(job)
 
     def _failed(self, jobs: list[Job], error: Exception) -> None:
-        log.warning("teller.left_to_sweep", rows=len(jobs), error=str(error))
+        _sparing.warning("teller.left_to_sweep", rows=len(jobs), error=str(error))
         for job in jobs:
             self._give_up(job)
         self._idle.set()
@@ -334,7 +336,7 @@ class Teller:
                     await self._delete([job.row.id for job in jobs])
                 except StoreError as error:
                     # Told all the same: whoever finds the rows tells them again, and the stream drops the second.
-                    log.warning("teller.not_deleted", rows=len(jobs), error=str(error))
+                    _sparing.warning("teller.not_deleted", rows=len(jobs), error=str(error))
                 finally:
                     for job in jobs:
                         job.settle(told=True)

@@ -14,11 +14,12 @@ from libs.bus.errors import BusError, BusUnavailable
 from libs.contracts.alarms import Alarm
 from libs.contracts.subjects import AlarmKey
 from libs.runtime.logs import get_logger
+from libs.runtime.sparing import SparingLogger
 from libs.store.outbox import OutboxRow
 from libs.telling import Teller, faults
 from services.command.metrics import LEFT_TO_SWEEP
 
-log = get_logger("aftermath")
+log = SparingLogger(get_logger("aftermath"))
 
 _LIMIT = 20_000
 _AT_ONCE = 512

@@ -18,6 +18,7 @@ from libs.contracts.events import Notification
 from libs.contracts.subjects import AlarmKey
 from libs.contracts.world_events import EventRecord
 from libs.runtime.logs import get_logger
+from libs.runtime.sparing import SparingLogger
 from libs.runtime.tracing import OFF, Tracing
 from libs.store import due
 from libs.store.database import Connection, Database
@@ -29,7 +30,7 @@ from services.scheduler.recent import Recent
 from services.scheduler.rows import Row, key_of, told_by
 from services.scheduler.spans import Spans
 
-log = get_logger("completion")
+log = SparingLogger(get_logger("completion"))
 
 
 @dataclass

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from libs.bus.alarm_consumer import DueAlarm
 from libs.contracts.subjects import AlarmKey
 from libs.runtime.logs import get_logger
+from libs.runtime.sparing import SparingLogger
 from libs.telling import DatabaseClock
 from services.scheduler import metrics
 from services.scheduler.hold import LATE_AFTER_S, Added
@@ -12,7 +13,7 @@ from services.scheduler.keeper import Keeper
 from services.scheduler.recent import Recent
 from services.scheduler.rows import parse_alarm
 
-log = get_logger("intake")
+log = SparingLogger(get_logger("intake"))
 
 _WAIT_FOR_ROOM_S = 0.25
 _HELD = metrics.ALARMS.labels("held")

@@ -10,9 +10,11 @@ import pytest
 from nats.aio.client import Client
 from nats.errors import NoRespondersError
 from nats.micro.service import EndpointStats, ServiceInfo, ServicePing, ServiceStats
+from structlog.testing import capture_logs
 
 from libs.bus.connection import Bus, BusOptions
 from libs.bus.service import Endpoint, Request, Service
+from libs.runtime.sparing import BURST
 from tests.support.eventually import eventually
 from tests.support.nats import NatsAddress
 from tests.support.players import unique_player
@@ -66,6 +68,30 @@ async def test_an_answer_that_the_server_would_not_take_is_told_at_once(
     assert answer.headers["Nats-Service-Error-Code"] == "500"
     assert answer.headers["Nats-Service-Error"] == "the answer is too large"
     assert service.in_flight == 0
+
+
+@pytest.mark.parametrize(
+    ("subject", "line"), [("overflow", "bus.answer_too_large"), ("ada.fail", "bus.endpoint_failed")]
+)
+async def test_what_a_stranger_asks_for_again_and_again_does_not_fill_the_log(
+    bus: Bus, plain_client: Client, name: str, subject: str, line: str
+) -> None:
+    endpoints = [Endpoint("overflow", f"{name}.overflow", overflow), Endpoint("fail", f"{name}.*.fail", fail)]
+    await Service.start(bus, name, "1.2.3", "Fails.", endpoints)
+    with capture_logs() as said:
+        for _ in range(4 * BURST):
+            answer = await plain_client.request(f"{name}.{subject}", b"", timeout=5)
+            assert answer.headers is not None, "each is answered all the same"
+    assert 0 < sum(each["event"] == line for each in said) <= BURST
+
+
+async def test_answers_to_no_subject_do_not_fill_the_log(bus: Bus, plain_client: Client, name: str) -> None:
+    await begin(bus, name)
+    with capture_logs() as said:
+        for _ in range(4 * BURST):
+            await plain_client.publish(f"{name}.ada.upper", b"", reply="nobody\x01s.inbox")
+        await plain_client.request(f"{name}.ada.upper", b"", timeout=5)
+    assert 0 < sum(each["event"] == "bus.answer_lost" for each in said) <= BURST
 
 
 async def test_a_request_is_answered_by_its_endpoint(bus: Bus, plain_client: Client, name: str) -> None:

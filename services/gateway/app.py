@@ -139,7 +139,7 @@ def make_authenticator(settings: GatewaySettings) -> Authenticator:
 def make_server(door: Door, settings: GatewaySettings) -> PlayersServer:
     """uvicorn, with our way to the WebSocket in it."""
     config = uvicorn.Config(
-        make_pages(settings),
+        make_pages(settings, settings),
         loop="none",
         http=functools.partial(Arrival, door),  # pyright: ignore[reportArgumentType] - a class is only ever called
         ws="none",

@@ -10,8 +10,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway.dev_sign_in import SIGN_IN_PATH, dev_sign_in
+from services.gateway.origin_check import ORIGIN_PATH, origin_check
 from services.gateway.protocol_page import asyncapi_json, protocol_page
-from services.gateway.settings import TokenSettings
+from services.gateway.settings import PlayersPortSettings, TokenSettings
 
 _WEB: Final = Path(__file__).parent / "web"
 _DOCS: Final = Path(__file__).parent / "docs"
@@ -62,13 +63,13 @@ class HeadAndOptions:
         if scope["type"] == "http" and scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}
         elif scope["type"] == "http" and scope["method"] == "OPTIONS":
-            allowed = "OPTIONS, POST" if scope["path"] == SIGN_IN_PATH else "GET, HEAD, OPTIONS"
+            allowed = "OPTIONS, POST" if scope["path"] in (SIGN_IN_PATH, ORIGIN_PATH) else "GET, HEAD, OPTIONS"
             await Response(status_code=204, headers={"allow": allowed})(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
 
-def make_pages(tokens: TokenSettings) -> FastAPI:
+def make_pages(tokens: TokenSettings, port: PlayersPortSettings) -> FastAPI:
     """The HTTP application of the players' port."""
     pages = FastAPI(title="Starwake gateway", version="1", docs_url=None, redoc_url=None)
     pages.add_middleware(HeadAndOptions)
@@ -100,6 +101,7 @@ def make_pages(tokens: TokenSettings) -> FastAPI:
     def protocol_style() -> Response:
         return FileResponse(_DOCS / "protocol.css")
 
+    pages.include_router(origin_check(port.origins))
     pages.mount("/web", StaticFiles(directory=_WEB, check_dir=False), name="web")
     if tokens.dev_sign_in:
         pages.include_router(dev_sign_in(tokens))

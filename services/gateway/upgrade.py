@@ -139,14 +139,32 @@ def examine(method: bytes, target: bytes, headers: HeaderList, allowed_origins: 
         allowed_origins: origins besides the request's own that browsers may come from, such as
             `https://game.example`; `*` allows all.
     """
-    by_name: dict[bytes, list[bytes]] = {}
-    for name, value in headers:
-        by_name.setdefault(name, []).append(value.strip())
+    named = by_name(headers)
     return (
         _check_target(method, target)
-        or _check_handshake(by_name)
-        or _check_origin(by_name, allowed_origins)
-        or _accept(by_name)
+        or _check_handshake(named)
+        or _check_origin(named, allowed_origins)
+        or _accept(named)
+    )
+
+
+def by_name(headers: HeaderList) -> dict[bytes, list[bytes]]:
+    """All values of each header, in order, without the spaces around them; names are in lower case."""
+    named: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        named.setdefault(name, []).append(value.strip())
+    return named
+
+
+def origin_may_connect(headers: Headers, allowed: Collection[str]) -> bool:
+    """Whether a page of this Origin may connect to this Host; `allowed` as for `examine`."""
+    origins = headers.get(b"origin", _NONE)
+    if not origins:
+        return True  # native clients send none; browsers always do, and their pages cannot leave it out
+    origin = origins[0].decode("latin-1").lower()
+    hosts = headers.get(b"host", _NONE)
+    return len(origins) == 1 and (
+        "*" in allowed or origin in allowed or (len(hosts) == 1 and _is_same_origin(origin, hosts[0].decode("latin-1")))
     )
 
 
@@ -203,13 +221,7 @@ def _check_handshake(headers: Headers) -> Refused | None:
 
 
 def _check_origin(headers: Headers, allowed: Collection[str]) -> Refused | None:
-    origins = headers.get(b"origin", _NONE)
-    if not origins:
-        return None  # native clients send none; browsers always do, and their pages cannot leave it out
-    origin = origins[0].decode("latin-1").lower()
-    if len(origins) == 1 and (
-        "*" in allowed or origin in allowed or _is_same_origin(origin, headers[b"host"][0].decode("latin-1"))
-    ):
+    if origin_may_connect(headers, allowed):
         return None
     return Refused(HTTPStatus.FORBIDDEN, "pages from this origin may not connect")
 

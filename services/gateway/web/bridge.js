@@ -8,6 +8,7 @@
  */
 
 import { ServerClock } from "./clock.js";
+import { whyRefused } from "./refused.js";
 import { forgetJournal, keepJournal, keepOrders, rememberedJournal, rememberedOrders, signIn, tokens } from "./session.js";
 import { LineClosed, Starwake, StarwakeError, newId } from "./starwake.js";
 import {
@@ -41,6 +42,7 @@ export class Bridge {
   #rendering = false;
   #left = false;
   #listing = 0;
+  #before = /** @type {LineState["name"]} */ ("connecting"); // the line's state before the present one
   #renewed = false; // whether a token of before was already replaced after the server refused it
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #sampling;
@@ -135,6 +137,9 @@ export class Bridge {
   #lineIs(state) {
     if (this.#left) return;
     this.views.line.render(state);
+    if (state.name === "live" || state.name === "closed") this.views.refused("");
+    else if (state.name === "waiting" && state.code === 1006 && this.#before !== "live") void this.#ask();
+    this.#before = state.name;
     if (state.name === "live") this.#sample(3);
     if (state.name === "closed") {
       if (state.code === 4500 && !this.pass.pasted && !this.#renewed) return void this.#renew();
@@ -143,6 +148,12 @@ export class Bridge {
       this.views.ended("", "");
     }
     this.#show();
+  }
+
+  /** A line broke before it was open, which a browser gives no reason for: the server is asked for one. */
+  async #ask() {
+    const words = await whyRefused();
+    if (!this.#left && !this.live) this.views.refused(words);
   }
 
   /** A remembered token no longer holds (the server has other keys, say): one try with a fresh one. */

@@ -134,6 +134,12 @@ export class Views {
     say(byId("ended-again", HTMLElement), action);
   }
 
+  /** Why the server lets no line of this page through; empty where that is not known to be so. @param {string} words */
+  refused(words) {
+    set(byId("refused", HTMLElement), "hidden", words === "");
+    say(byId("refused", HTMLElement), words);
+  }
+
   /** @param {State} state @param {boolean} live */
   render(state, live) {
     const sites = sitesWith(Array.from(state.builds.values(), ({ site }) => site)).length;
@@ -159,5 +165,6 @@ export class Views {
     }
     set(byId("bridge", HTMLElement), "hidden", true);
     this.ended("", "");
+    this.refused("");
   }
 }

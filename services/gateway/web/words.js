@@ -192,3 +192,8 @@ export function dropInWords(code) {
     default: return "The line is down.";
   }
 }
+
+/** Why the server lets no line of this page through, and who mends it how. @param {string} origin @param {string} host */
+export const refusedInWords = (origin, host) =>
+  `This page is at ${origin}, but its server was asked for as “${host}” and therefore refuses the line. Whoever runs the server mends that: ` +
+  `the proxy in front of it passes the Host header on as it came, or STARWAKE_ALLOWED_ORIGINS names ${origin}.`;

@@ -191,6 +191,30 @@ async def test_a_refused_origin_is_named_in_the_log_a_few_times(start_gateway: S
     assert "127.0.0.1" in lines[0]
 
 
+@pytest.mark.parametrize(
+    ("origin", "host", "allowed"),
+    [
+        ("http://game.example", "game.example", True),
+        ("http://game.example", "gateways:8080", False),
+        ("https://page.example", "gateways:8080", True),
+        ("null", "game.example", False),
+    ],
+)
+async def test_a_page_may_ask_whether_its_origin_may_connect(
+    start_gateway: StartGateway, origin: str, host: str, *, allowed: bool
+) -> None:
+    gateway = await start_gateway(STARWAKE_ALLOWED_ORIGINS="https://page.example")
+    head = f"Host: {host}\r\nOrigin: {origin}\r\n".encode()
+    status, headers, body = await ask(gateway, b"POST /ws/origin HTTP/1.1\r\nContent-Length: 0\r\n" + head + b"\r\n")
+    assert (status, json.loads(body)) == (200, {"allowed": allowed, "origin": origin, "host": host})
+    assert "access-control-allow-origin" not in headers
+    upgrade = handshake(None, f"Origin: {origin}").replace(b"Host: 127.0.0.1", b"Host: " + host.encode())
+    raw = await RawSocket.open(gateway.process.port)
+    await raw.send(upgrade)
+    assert (await raw.reader.readline()).startswith(b"HTTP/1.1 101" if allowed else b"HTTP/1.1 403")
+    raw.close()
+
+
 @pytest.mark.parametrize("name", ["", "  ", "\t\n", "\u00a0"])
 async def test_a_blank_name_does_not_sign_in(gateway: Gateway, name: str) -> None:
     body = json.dumps({"player": name}).encode()

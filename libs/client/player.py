@@ -14,7 +14,7 @@ from libs.client.errors import CommandError
 from libs.client.events import Events, EventsWithNotices
 from libs.client.line import Line, TokenProvider
 from libs.client.protocol import Protocol
-from libs.client.values import Build, BuildPage, EventPage, FeedPage, Kind
+from libs.client.values import Build, BuildPage, EventPage, FeedPage, Kind, Queued, QueuedPage
 from libs.contracts.builds import BuildState
 from libs.contracts.frames import Position
 from libs.contracts.ids import new_id
@@ -263,6 +263,24 @@ class Starwake:
             page = await self.build_list(state=state, after=after)
             for build in page.builds:
                 yield build
+            if page.next is None:
+                return
+            after = page.next
+
+    async def build_queued(self, *, limit: int | None = None, after: int | None = None) -> QueuedPage:
+        """One page of what waits for one's sites, first come first; `queued()` walks them all. Raises as `command`."""
+        given: dict[str, object] = {"limit": limit, "after": after}
+        return await self._ask(
+            QueuedPage, "build.queued", {key: value for key, value in given.items() if value is not None}
+        )
+
+    async def queued(self) -> AsyncIterator[Queued]:
+        """All that waits for one's sites, first come first, page by page. Raises as `command`."""
+        after: int | None = None
+        while True:
+            page = await self.build_queued(after=after)
+            for order in page.queued:
+                yield order
             if page.next is None:
                 return
             after = page.next

@@ -41,6 +41,23 @@ class BuildPage(msgspec.Struct, frozen=True, kw_only=True):
     next: str | None = None
 
 
+class Queued(msgspec.Struct, frozen=True, kw_only=True):
+    """An order that waits for its site; `id` becomes the build's, `duration_s` is in seconds."""
+
+    id: str
+    kind: str
+    site: str
+    duration_s: float
+    queued_at: datetime
+
+
+class QueuedPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of `build.queued`, first come first; `next` is the `after` of the next page, None on the last."""
+
+    queued: tuple[Queued, ...]
+    next: int | None = None
+
+
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """Something that can be built; `duration_s` is in seconds and counts as it stands (time scale applied)."""
 

@@ -81,6 +81,16 @@ class BuildList(msgspec.Struct, frozen=True):
     after: Uuid | None = None
 
 
+class BuildQueued(msgspec.Struct, frozen=True):
+    """`build.queued`: first come first; `after` is the `next` of the page before.
+
+    As many as may wait at all are the default, for clients that know of no pages.
+    """
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1000
+    after: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] = 0
+
+
 class EventList(msgspec.Struct, frozen=True):
     """`event.list`: soonest first; `after` is the `next` of the page before."""
 

@@ -15,8 +15,6 @@ _SQL = load("builds")
 _follow_ups_decoder = msgspec.json.Decoder(tuple[FollowUp, ...])
 _encoder = msgspec.json.Encoder()
 
-MAX_QUEUED_LISTED = 1000
-
 
 def encode_follow_ups(follow_ups: tuple[FollowUp, ...]) -> str | None:
     """Follow-ups as their jsonb column holds them: null where there are none."""
@@ -84,15 +82,23 @@ async def list_builds(
     return builds, builds[-1].id if len(rows) > limit else None
 
 
-async def list_queued(database: Database, player: PlayerId) -> list[QueuedOrder]:
-    """What waits for a player's sites, first come first on each.
+async def list_queued(
+    database: Database, player: PlayerId, *, limit: int, after: int = 0
+) -> tuple[list[tuple[int, QueuedOrder]], bool]:
+    """A page of what waits for a player's sites, first come first: each with its place, and whether more stand behind.
+
+    Args:
+        database: where the rows are.
+        player: whose orders.
+        limit: how many at most.
+        after: the place of the last one of the page before.
 
     Raises:
         StoreUnavailable: the database is away.
     """
     async with database.connection() as connection:
-        rows = await connection.fetch(_SQL.list_queued, player, MAX_QUEUED_LISTED)
-    return [queued_from_row(row) for row in rows]
+        rows = await connection.fetch(_SQL.list_queued, player, after, limit + 1)
+    return [(row["position"], queued_from_row(row)) for row in rows[:limit]], len(rows) > limit
 
 
 async def _page(

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from libs.bus.service import Request as Call
-from libs.contracts.commands import BuildList, EventList
+from libs.contracts.commands import BuildList, BuildQueued, EventList
 from libs.contracts.frames import result_body
 from libs.contracts.reasons import ErrorCode, Refusal
 from libs.contracts.times import from_rfc3339, to_rfc3339
@@ -23,6 +23,7 @@ from services.command.requests import decode_args, read_frame
 from services.command.tasks import CallTasks, ReadTasks
 
 _list_decoder: Final = msgspec.json.Decoder(BuildList)
+_queued_decoder: Final = msgspec.json.Decoder(BuildQueued)
 _events_decoder: Final = msgspec.json.Decoder(EventList)
 
 
@@ -60,10 +61,13 @@ class Reads:
         return body
 
     async def build_queued(self, call: Call) -> bytes:
-        """What waits for the player's sites."""
-        player, _, _ = read_frame(call.subject, call.payload)
-        queued = await list_queued(self._database, player)
-        return result_body({"queued": [order.view() for order in queued]})
+        """A page of what waits for the player's sites."""
+        player, _, frame = read_frame(call.subject, call.payload)
+        args: BuildQueued = decode_args(_queued_decoder, frame)
+        queued, more = await list_queued(self._database, player, limit=args.limit, after=args.after)
+        views = fitting([order.view() for _, order in queued])
+        more = more or len(views) < len(queued)
+        return result_body({"queued": views, "next": queued[len(views) - 1][0] if more else None})
 
     async def event_list(self, call: Call) -> bytes:
         """A page of what is announced to the player, or to all, and still to come."""

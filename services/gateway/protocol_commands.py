@@ -57,6 +57,24 @@ COMMANDS: Final = (
         object_schema({"builds": {"type": "array", "items": ref("Build")}, "next": {"type": ["string", "null"]}}),
     ),
     CommandEntry(
+        "build.queue",
+        "Begin to build when the site is free: at once (`build`), or after what is before it there (`queued`).",
+        commands.BuildStart,
+        object_schema({"build": ref("Build"), "queued": ref("Queued")}, required=[]),
+    ),
+    CommandEntry(
+        "build.unqueue",
+        "Withdraw an order that still waits for its site.",
+        commands.BuildUnqueue,
+        object_schema({"queued": ref("Queued")}),
+    ),
+    CommandEntry(
+        "build.queued",
+        "One's own orders that wait for their sites, first come first, paged.",
+        commands.BuildQueued,
+        object_schema({"queued": {"type": "array", "items": ref("Queued")}, "next": {"type": ["integer", "null"]}}),
+    ),
+    CommandEntry(
         "event.list",
         "What is announced to oneself or to all and still to come, soonest first, paged.",
         commands.EventList,

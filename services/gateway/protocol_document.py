@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from libs.contracts import alarms, builds, commands, events, frames
+from libs.contracts import alarms, builds, commands, events, frames, queued
 from libs.contracts.reasons import CloseCode, ErrorCode
 from libs.runtime.tracing import TRACEPARENT
 from services.gateway.limits import ConnectionLimits
@@ -279,7 +279,7 @@ def _schemas() -> Json:
     structs = (
         *(builds.Build, builds.FollowUp, frames.Hello, frames.Error, frames.Limits, frames.Position),
         *(commands.BuildStart, commands.BuildCancel, commands.BuildReschedule, commands.BuildList, commands.NoArgs),
-        *(commands.EventList, commands.FeedList),
+        *(commands.BuildUnqueue, commands.BuildQueued, queued.Queued, commands.EventList, commands.FeedList),
         *(commands.Announce, commands.CancelEvent, alarms.BuildAlarm, alarms.EventAlarm),
     )
     _, schemas = msgspec.json.schema_components(structs, ref_template=SCHEMAS + "{name}")

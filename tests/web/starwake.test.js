@@ -107,6 +107,21 @@ test("a command resolves with its result, and a refusal rejects with its code", 
   await assert.rejects(refused, { name: "CommandRefused", code: "site_busy" });
 });
 
+test("all that waits is asked for page by page, and of a server without pages once", async () => {
+  const { client } = await line();
+  const asked = client.buildQueued();
+  const [first] = Socket.last.commands("build.queued");
+  Socket.last.replies(first, { queued: [{ id: "a" }], next: 7 });
+  await settle();
+  const [, second] = Socket.last.commands("build.queued");
+  assert.deepEqual(second.args, { after: 7 });
+  Socket.last.replies(second, { queued: [{ id: "b" }], next: null });
+  assert.deepEqual(await asked, [{ id: "a" }, { id: "b" }]);
+  const older = client.buildQueued();
+  Socket.last.replies(Socket.last.commands("build.queued")[2], { queued: [{ id: "c" }] });
+  assert.deepEqual(await older, [{ id: "c" }]);
+});
+
 test("a command that had no answer goes out again under the same id after a reconnect", async () => {
   const { client } = await line();
   const started = client.buildStart("mine", "luna-1");

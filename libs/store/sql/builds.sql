@@ -66,9 +66,10 @@ ORDER BY under_way.id DESC
 LIMIT $3
 
 -- name: list_queued
--- What waits for a player's sites, first come first.
-SELECT id::text, player, site, kind, duration_ms, follow_ups, trace, created_at
+-- A page of what waits for a player's sites, first come first, behind the place $2.
+SELECT id::text, player, site, kind, duration_ms, follow_ups, trace, created_at, position
 FROM queued_order
 WHERE player = $1
-ORDER BY site, position
-LIMIT $2
+  AND position > $2
+ORDER BY position
+LIMIT $3

@@ -247,7 +247,7 @@ export class Starwake {
   buildQueue(kind: string, site: string, options?: CommandOptions): Promise<{ readonly build?: Build; readonly queued?: Queued }>;
   /** Withdraws an order that still waits. */
   buildUnqueue(id: string, options?: CommandOptions): Promise<Queued>;
-  /** What waits for the player's sites. */
+  /** All that waits for the player's sites, first come first, page by page. */
   buildQueued(options?: CommandOptions): Promise<readonly Queued[]>;
   eventList(filter?: { limit?: number; after?: string }, options?: CommandOptions): Promise<EventPage>;
   /** What a feed still keeps; a push can come this way and live: `feed` and `seq` tell. */

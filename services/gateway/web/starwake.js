@@ -6,7 +6,7 @@
  * of each member are in `starwake.d.ts`; the protocol behind it is Starwake's WebSocket protocol, v1.
  *
  * @import {
- *   BuildPage, CommandOptions, EventPage, FeedPage, Hello, LineState, Position, Push, StarwakeOptions, TokenReason, WebSocketLike
+ *   BuildPage, CommandOptions, EventPage, FeedPage, Hello, LineState, Position, Push, Queued, StarwakeOptions, TokenReason, WebSocketLike
  * } from "./starwake.d.ts"
  *
  * @typedef {object} Pending One command that has no answer yet.
@@ -553,9 +553,15 @@ export class Starwake {
     return (await this.command("build.unqueue", { build_id: id }, options)).queued;
   }
 
-  /** @param {CommandOptions} [options] */
+  /** @param {CommandOptions} [options] @returns {Promise<readonly Queued[]>} */
   async buildQueued(options) {
-    return (await this.command("build.queued", {}, options)).queued;
+    const all = [];
+    for (let args = {}; ;) {
+      const { queued, next } = await this.command("build.queued", args, options);
+      all.push(...queued);
+      if (next == null) return all; // the last page; servers before pages give none
+      args = { after: next };
+    }
   }
 
   /** @param {{state?: string, limit?: number, after?: string}} [filter] @param {CommandOptions} [options] @returns {Promise<BuildPage>} */

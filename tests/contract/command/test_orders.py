@@ -322,3 +322,32 @@ async def test_a_page_of_builds_with_long_names_ends_before_a_message_would_be_t
     rest = await universe.order("build.list", limit=500, after=page["next"])
     assert rest["next"] is None
     assert len({build["id"] for build in (*page["builds"], *rest["builds"])}) == 300
+
+
+async def test_a_page_of_waiting_orders_ends_before_a_message_would_be_too_large(universe: Universe) -> None:
+    await universe.rows(
+        "INSERT INTO queued_order (id, player, kind, site, duration_ms)"
+        " SELECT gen_random_uuid(), $1, 'dock', repeat('星', 250) || n, 1000 FROM generate_series(1, 1000) n",
+        universe.player,
+    )
+    found: list[str] = []
+    pages = 0
+    after = 0
+    while True:
+        page = await universe.order("build.queued", after=after)
+        found += [order["site"].lstrip("星") for order in page["queued"]]
+        pages += 1
+        if page["next"] is None:
+            break
+        after = page["next"]
+    assert found == [str(number) for number in range(1, 1001)]
+    assert pages > 1
+
+
+async def test_waiting_orders_are_listed_in_pages_of_any_size(universe: Universe) -> None:
+    await universe.start("io")
+    waiting = [(await universe.order("build.queue", kind="dock", site="io"))["queued"] for _ in range(2)]
+    page = await universe.order("build.queued", limit=1)
+    assert page["queued"] == waiting[:1]
+    assert await universe.order("build.queued", limit=1, after=page["next"]) == {"queued": waiting[1:], "next": None}
+    assert await universe.order("build.queued") == {"queued": waiting, "next": None}

@@ -91,7 +91,7 @@ ARGUMENTS = {
     "builds.list_all": "'ada', NULL, 10",
     "builds.list_state": "'ada', NULL, 10, 'cancelled'",
     "builds.list_building": "'ada', NULL, 10",
-    "builds.list_queued": "'ada', 10",
+    "builds.list_queued": "'ada', 0, 10",
     "due.soon_builds": f"now() - interval '1 year', {FIRST}, now() + interval '1 minute', 10",
     "due.soon_events": f"now() - interval '1 year', {FIRST}, now() + interval '1 minute', 10",
     "due.building": f"ARRAY[{ID}]",

@@ -266,7 +266,10 @@ async def test_waiting_orders_come_back_in_the_order_in_which_they_were_given(da
     writes = starting(a_build(now))
     writes.queued = {order.id: order for order in orders}
     await write(database, writes)
-    assert await list_queued(database, ADA) == orders
+    listed, more = await list_queued(database, ADA, limit=4)
+    assert ([order for _, order in listed], more) == (orders[:4], True)
+    rest, more = await list_queued(database, ADA, limit=4, after=listed[-1][0])
+    assert ([order for _, order in rest], more) == (orders[4:], False)
     loaded = await load(database, Ask(ADA, CommandId("b"), "luna-1", queue=True))
     assert loaded.players[ADA].queues == {"luna-1": orders}
 
@@ -323,7 +326,7 @@ LOOKUPS = {
     "builds.list_all": ("'a', NULL, 10", ["build_by_state"]),
     "builds.list_state": ("'a', NULL, 10, 'completed'", ["build_by_state"]),
     "builds.list_building": ("'a', NULL, 10", ["build_by_state", "build_recent"]),
-    "builds.list_queued": ("'a', 10", ["queued_order_next"]),
+    "builds.list_queued": ("'a', 0, 10", ["queued_order_next"]),
     "announcements.find_events": (ID, ["world_event_series", "world_event_pkey"]),
     "announcements.cancel_events": (ID, ["world_event_series", "world_event_pkey"]),
 }

@@ -24,7 +24,7 @@ from libs.client import (
     Unsendable,
 )
 from tests.support.eventually import eventually
-from tests.unit.client.universe import Frame, Universe, build
+from tests.unit.client.universe import Frame, Universe, build, timestamp
 
 GOOD, STOLEN = "good", "stolen"
 
@@ -106,6 +106,17 @@ async def test_a_provider_that_fails_at_first_is_told_to_the_caller(universe: Un
         async with Starwake.connect(universe.url, token_provider=token):
             pass
     assert isinstance(caught.value.__cause__, LookupError)
+
+
+async def test_all_that_waits_is_asked_for_page_by_page(universe: Universe) -> None:
+    def page(number: int) -> Frame:
+        order = {"id": str(number), "kind": "mine", "site": "luna-1", "duration_s": 60.0, "queued_at": timestamp()}
+        return {"result": {"queued": [order], "next": number if number < 3 else None}}
+
+    universe.handlers["build.queued"] = lambda frame: page(frame.get("args", {}).get("after", 0) + 1)
+    async with Starwake.connect(universe.url, token=GOOD) as player:
+        assert [order.id async for order in player.queued()] == ["1", "2", "3"]
+        assert (await player.build_queued(after=1)).next == 2
 
 
 async def test_results_are_typed(universe: Universe) -> None:

@@ -1,9 +1,10 @@
 -- name: soon_builds
 -- Keys of builds that come due in a window, oldest first, page by page: what the sweep compares with the hold.
+-- `id` alone would mean the text of the column above, and a herd that is due at once would be sorted for each page.
 SELECT id::text, revision, due_at
 FROM build
 WHERE state = 'building' AND due_at <= $3 AND (due_at, id) > ($1, $2::uuid)
-ORDER BY due_at, id
+ORDER BY due_at, build.id
 LIMIT $4
 
 -- name: soon_events
@@ -11,7 +12,7 @@ LIMIT $4
 SELECT id::text, revision, due_at
 FROM world_event
 WHERE state = 'scheduled' AND due_at <= $3 AND (due_at, id) > ($1, $2::uuid)
-ORDER BY due_at, id
+ORDER BY due_at, world_event.id
 LIMIT $4
 
 -- name: building
@@ -19,14 +20,14 @@ LIMIT $4
 SELECT id::text, player, kind, site, revision, started_at, due_at, follow_ups::text, trace
 FROM build
 WHERE id = ANY($1::uuid[]) AND state = 'building'
-ORDER BY due_at, id
+ORDER BY due_at, build.id
 
 -- name: scheduled
 -- Whole rows of these world events, as far as they still wait.
 SELECT id::text, player, event, data::text, due_at, revision, trace
 FROM world_event
 WHERE id = ANY($1::uuid[]) AND state = 'scheduled'
-ORDER BY due_at, id
+ORDER BY due_at, world_event.id
 
 -- name: claim_builds
 -- Overdue builds, oldest first, that nobody else is working on; some players can be left out so that others get a
@@ -34,7 +35,7 @@ ORDER BY due_at, id
 SELECT id::text, player, kind, site, revision, started_at, due_at, follow_ups::text, trace
 FROM build
 WHERE state = 'building' AND due_at <= $1 AND player <> ALL($2::text[])
-ORDER BY due_at, id
+ORDER BY due_at, build.id
 LIMIT $3
 FOR NO KEY UPDATE SKIP LOCKED
 
@@ -43,7 +44,7 @@ FOR NO KEY UPDATE SKIP LOCKED
 SELECT id::text, player, event, data::text, due_at, revision, trace
 FROM world_event
 WHERE state = 'scheduled' AND due_at <= $1
-ORDER BY due_at, id
+ORDER BY due_at, world_event.id
 LIMIT $2
 FOR NO KEY UPDATE SKIP LOCKED
 

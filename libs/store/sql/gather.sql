@@ -1,9 +1,10 @@
 -- name: build_keys
 -- Builds that wait, in the order of their ids, page by page: what reconcile compares with the alarms.
+-- `id` alone would mean the text of the column above, and sort all that wait for each page.
 SELECT id::text, revision, due_at, started_at
 FROM build
 WHERE state = 'building' AND id > $1::uuid AND id <= $2::uuid
-ORDER BY id
+ORDER BY build.id
 LIMIT $3
 
 -- name: event_keys
@@ -11,7 +12,7 @@ LIMIT $3
 SELECT id::text, revision, due_at, created_at
 FROM world_event
 WHERE state = 'scheduled' AND id > $1::uuid AND id <= $2::uuid
-ORDER BY id
+ORDER BY world_event.id
 LIMIT $3
 
 -- name: lock

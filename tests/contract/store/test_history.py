@@ -92,11 +92,11 @@ ARGUMENTS = {
     "builds.list_state": "'ada', NULL, 10, 'cancelled'",
     "builds.list_building": "'ada', NULL, 10",
     "builds.list_queued": "'ada', 0, 10",
-    "due.soon_builds": f"now() - interval '1 year', {FIRST}, now() + interval '1 minute', 10",
+    "due.soon_builds": f"now() - interval '1 year', {FIRST}, now() + interval '2 years', 10",
     "due.soon_events": f"now() - interval '1 year', {FIRST}, now() + interval '1 minute', 10",
     "due.building": f"ARRAY[{ID}]",
     "due.scheduled": f"ARRAY[{ID}]",
-    "due.claim_builds": "now(), '{}', 10",
+    "due.claim_builds": "now() + interval '2 years', '{}', 10",
     "due.claim_events": "now(), 10",
     "due.complete_builds": (
         f"ARRAY[{ID}], ARRAY[1], ARRAY[timestamptz '{DUE}'], ARRAY['ada'], interval '0',"
@@ -111,6 +111,8 @@ ARGUMENTS = {
     "feed_mark.went_back": f"ARRAY[{ID}], ARRAY[1], ARRAY[true], ARRAY[9], ARRAY['m'], 'NOTIFICATIONS'",
     "feed_mark.lift": "'NOTIFICATIONS', 6",
     "feed_mark.begin_epoch": "'NOTIFICATIONS', 'e', 7",
+    "gather.build_keys": f"{FIRST}, {LAST}, 10",
+    "gather.event_keys": f"{FIRST}, {LAST}, 10",
     "gather.lock": "1",
     "orders.lock_players": "ARRAY[1, 2]",
     "orders.lock_builds": f"ARRAY[{ID}], ARRAY['ada'], ARRAY['luna-2']",
@@ -151,8 +153,6 @@ ARGUMENTS = {
 EXCEPTIONS = {
     "due.pending": "counts all that waits, by design: what waits is no history. A metric, every half minute",
     "due.overdue": "counts all that is overdue, which is no history either",
-    "gather.build_keys": "reconcile passes once over the primary key; an index for it would cost every order a write",
-    "gather.event_keys": "the same; world events are kept for 30 days",
     "gather.forget_inbox": "housekeeping, seldom, over what is kept for 7 days",
     "gather.forget_refusals": "the same",
     "gather.forget_events": "housekeeping, seldom, over at most 30 days of world events",

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from libs.contracts.ids import BuildId, PlayerId, Revision
+from libs.contracts.sites import shown_site
 from libs.contracts.times import to_rfc3339
 
 
@@ -68,7 +69,7 @@ class BuildRecord(msgspec.Struct, frozen=True, kw_only=True):
         return Build(
             id=self.id,
             kind=self.kind,
-            site=self.site,
+            site=shown_site(self.site),
             state=self.state.value,
             revision=self.revision,
             started_at=to_rfc3339(self.started_at),

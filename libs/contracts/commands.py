@@ -4,9 +4,10 @@ A game's own commands declare theirs beside their handler in the command service
 """
 
 from typing import Annotated, Any, Final, Literal
-from unicodedata import normalize
 
 import msgspec
+
+from libs.contracts.sites import MAX_SITE_CHARACTERS
 
 REFUSALS_HEADER: Final = "Starwake-Refusals"
 """NATS header of an order: how often it was refused as far as its sender knows, 0 where it is missing.
@@ -17,8 +18,6 @@ waits then sends it once more with that count; whoever has given up does not, an
 """
 
 _TEN_YEARS_S: Final = 315_360_000
-
-MAX_SITE_CHARACTERS: Final = 64
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Site = Annotated[
@@ -35,11 +34,6 @@ Uuid = Annotated[
     str,
     msgspec.Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", max_length=36),
 ]
-
-
-def normal_site(site: str) -> str:
-    """A site's name as it is kept: NFC (Unicode Standard Annex 15), without white space around it."""
-    return site.strip() if site.isascii() else normalize("NFC", site).strip()
 
 
 class NoArgs(msgspec.Struct, frozen=True):

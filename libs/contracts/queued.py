@@ -6,6 +6,7 @@ import msgspec
 
 from libs.contracts.builds import BuildRecord, BuildState, FollowUp
 from libs.contracts.ids import BuildId, PlayerId, Revision
+from libs.contracts.sites import shown_site
 from libs.contracts.times import to_rfc3339
 
 
@@ -36,7 +37,7 @@ class QueuedOrder(msgspec.Struct, frozen=True, kw_only=True):
         return Queued(
             id=self.id,
             kind=self.kind,
-            site=self.site,
+            site=shown_site(self.site),
             duration_s=self.duration_ms / 1000,
             queued_at=to_rfc3339(self.created_at),
         )

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import msgspec
 
-from libs.contracts.commands import MAX_SITE_CHARACTERS, normal_site
 from libs.contracts.frames import MAX_FRAME_BYTES, Command, decode_command, is_command_id
 from libs.contracts.ids import CommandId, PlayerId, is_player_id
 from libs.contracts.reasons import ErrorCode, Refusal
+from libs.contracts.sites import MAX_SITE_CHARACTERS, normal_site
 from libs.contracts.subjects import parse_command
 from services.command.game import Order
 

@@ -46,6 +46,8 @@ async def test_what_was_begun_under_another_spelling_goes_on_under_the_normal_on
 
     sites = [row["site"] for row in await universe.builds()]
     assert sites == ["io", "mars", " io ", COMPOSED], "one keeps its name until its build ends"
+    listed = (await universe.order("build.list"))["builds"]
+    assert sorted(build["site"] for build in listed) == sorted(["io", "mars", "io", COMPOSED]), "all are shown alike"
     for site in ("io", " mars", DECOMPOSED):
         with pytest.raises(Refused) as caught:
             await universe.start(site)

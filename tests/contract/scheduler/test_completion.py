@@ -29,6 +29,14 @@ async def test_a_build_is_completed_at_its_due_time_and_told_once(served: Univer
     assert metrics["starwake_scheduler_lateness_seconds_count"] >= 2, "both pushes count"
 
 
+async def test_a_build_whose_alarm_holds_an_old_spelling_of_its_site_is_told_as_it_is_listed(served: Universe) -> None:
+    player = unique_player()
+    build = await served.build(player, 1.5, site=" cafe\u0301 ")
+    await served.sql("UPDATE build SET site = 'caf\u00e9' WHERE id = $1", build.id)
+    await served.completed(build)
+    assert [push.data["build"]["site"] for push in await served.pushes(player)] == ["caf\u00e9"] * 2
+
+
 async def test_follow_ups_are_told_right_after_the_completion_in_their_order(served: Universe) -> None:
     player = unique_player()
     found = FollowUp("stars.discovered", {"stars": ["Vega", "Altair"]})

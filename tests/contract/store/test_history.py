@@ -11,11 +11,12 @@ import pytest
 
 from libs.store import sql
 from libs.store.database import INDEXES_ONLY
+from libs.store.tables import metadata
 from tests.support.postgres import Connection, LocalPostgres, connect
 
-ENDED = 30_000
+ENDED = 8_000
 """Ended builds of one player, and half as much of everything else that a player or a universe leaves behind."""
-CROWD = 5_000
+CROWD = 3_000
 """Builds of another player that are under way."""
 MOST_ROWS = 1_000
 MOST_BUFFERS = 1_000
@@ -79,7 +80,7 @@ FROM generate_series(1, 10) AS number;
 ID = "'01900000-0000-7000-8000-0000f0000001'::uuid"
 NEW = "'01900000-0000-7000-8000-0009f0000001'"
 FIRST = "'00000000-0000-0000-0000-000000000000'"
-LAST = "'ffffffff-ffff-ffff-ffff-ffffffffffff'"
+OLDEST = "'01900000-0000-7000-8000-000000000000'"
 NOTHING = "NULL::text"
 ARGUMENTS = {
     "announcements.insert_events": f"{ID}, 'ada', ARRAY[{NEW}]::uuid[], ARRAY['e'], ARRAY['{{}}']::jsonb[], ARRAY[now()], NULL",
@@ -111,8 +112,8 @@ ARGUMENTS = {
     "feed_mark.went_back": f"ARRAY[{ID}], ARRAY[1], ARRAY[true], ARRAY[9], ARRAY['m'], 'NOTIFICATIONS'",
     "feed_mark.lift": "'NOTIFICATIONS', 6",
     "feed_mark.begin_epoch": "'NOTIFICATIONS', 'e', 7",
-    "gather.build_keys": f"{FIRST}, {LAST}, 10",
-    "gather.event_keys": f"{FIRST}, {LAST}, 10",
+    "gather.build_keys": f"{OLDEST}, {ID}, 10",
+    "gather.event_keys": f"{OLDEST}, {ID}, 10",
     "gather.lock": "1",
     "orders.lock_players": "ARRAY[1, 2]",
     "orders.lock_builds": f"ARRAY[{ID}], ARRAY['ada'], ARRAY['luna-2']",
@@ -173,7 +174,7 @@ async def old_universe(postgres_server: LocalPostgres) -> AsyncIterator[Connecti
         await connection.execute(FILL)
         for index in indexes:
             await connection.execute(str(index["indexdef"]))
-        await connection.execute("ANALYZE")
+        await connection.execute(f"ANALYZE {', '.join(metadata.tables)}")
         yield connection
         await connection.close()
 

@@ -98,7 +98,7 @@ check-schema:
 # The AsyncAPI document says what the contracts say (without `--check`: write it anew)
 [group('check')]
 check-protocol:
-    {{ uv }} python -m services.gateway.protocol_document --check
+    {{ uv }} python -m starwake.gateway.protocol_document --check
 
 # The page's modules: types (TypeScript reads their comments)
 [group('check')]

@@ -23,7 +23,7 @@ from tests.support.shared_nats import shared_nats
 from tests.support.stack import Stack
 
 if TYPE_CHECKING:
-    from libs.bus.connection import Bus
+    from starwake.bus.connection import Bus
 
 # How long an example takes depends on what else the machine does: that is nothing to fail for.
 settings.register_profile("starwake", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -90,8 +90,8 @@ async def empty_database_url(postgres_server: LocalPostgres) -> AsyncIterator[st
 @pytest.fixture
 async def bus(nats_server: NatsAddress) -> "AsyncIterator[Bus]":
     """A connection to the run's NATS server."""
-    from libs.bus.connection import Bus  # noqa: PLC0415 - unit tests need not import the driver
-    from libs.bus.options import BusOptions  # noqa: PLC0415 - as above
+    from starwake.bus.connection import Bus  # noqa: PLC0415 - unit tests need not import the driver
+    from starwake.bus.options import BusOptions  # noqa: PLC0415 - as above
 
     connection = await Bus.connect(BusOptions(url=nats_server.url, name="test"))
     try:

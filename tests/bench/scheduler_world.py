@@ -19,15 +19,15 @@ import psutil
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_socket
 
-from libs.bus.alarms import Alarms
-from libs.bus.connection import Bus
-from libs.bus.message import Message
-from libs.bus.options import BusOptions
-from libs.bus.publish import JetStreamPublisher
-from libs.contracts.alarms import build_alarm
-from libs.contracts.builds import BuildRecord, BuildState
-from libs.contracts.ids import BuildId, PlayerId, Revision, new_id
-from libs.contracts.times import truncate
+from starwake.bus.alarms import Alarms
+from starwake.bus.connection import Bus
+from starwake.bus.message import Message
+from starwake.bus.options import BusOptions
+from starwake.bus.publish import JetStreamPublisher
+from starwake.contracts.alarms import build_alarm
+from starwake.contracts.builds import BuildRecord, BuildState
+from starwake.contracts.ids import BuildId, PlayerId, Revision, new_id
+from starwake.contracts.times import truncate
 from tests.support.nats import LocalNats
 from tests.support.postgres import LocalPostgres
 from tests.support.service_process import ServiceProcess

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from libs.bus.connection import Bus
-from libs.bus.options import BusOptions
-from libs.contracts import subjects
-from libs.contracts.commands import Announce
-from libs.contracts.ids import PlayerId, new_id
-from libs.contracts.times import to_rfc3339
+from starwake.bus.connection import Bus
+from starwake.bus.options import BusOptions
+from starwake.contracts import subjects
+from starwake.contracts.commands import Announce
+from starwake.contracts.ids import PlayerId, new_id
+from starwake.contracts.times import to_rfc3339
 from tests.support.stack import Stack
 
 _SECONDS = 20.0

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from libs.bus.errors import BusError
+from starwake.bus.errors import BusError
 from tests.chaos.clients import Client, Listener
 from tests.chaos.game import Game, announce
 from tests.chaos.havoc import seeded, wreak

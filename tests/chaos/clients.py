@@ -12,8 +12,8 @@ from uuid import UUID
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from libs.client import Connected, Missed, Push, Starwake
-from libs.contracts.times import to_rfc3339
+from starwake.client import Connected, Missed, Push, Starwake
+from starwake.contracts.times import to_rfc3339
 from tests.chaos.history import Answer, Feed, Heard, Order, Session
 from tests.chaos.oracle import PUT_OFF
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from libs.bus.errors import BusError
-from libs.contracts import subjects
-from libs.contracts.times import from_rfc3339, to_rfc3339
+from starwake.bus.errors import BusError
+from starwake.contracts import subjects
+from starwake.contracts.times import from_rfc3339, to_rfc3339
 from tests.chaos.clients import Client
 from tests.chaos.history import Answer
 from tests.chaos.reading import bus_of

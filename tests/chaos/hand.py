@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from libs.bus.connection import Bus
-from libs.bus.errors import BusError
-from libs.contracts import subjects
-from libs.contracts.ids import PlayerId
-from libs.contracts.times import from_rfc3339
+from starwake.bus.connection import Bus
+from starwake.bus.errors import BusError
+from starwake.contracts import subjects
+from starwake.contracts.ids import PlayerId
+from starwake.contracts.times import from_rfc3339
 from tests.chaos.history import Answer, Order
 from tests.chaos.oracle import PUT_OFF
 from tests.chaos.reading import bus_of

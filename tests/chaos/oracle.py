@@ -11,7 +11,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any
 
-from libs.contracts.times import from_rfc3339
+from starwake.contracts.times import from_rfc3339
 from tests.chaos.history import Feed, History, Order, Remembered, Row, Session, Stored
 
 COMPLETED = "build.completed"

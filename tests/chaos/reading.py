@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Protocol, cast
 
-from libs.bus.connection import Bus
-from libs.bus.feed import read_feed, read_pushes
-from libs.bus.jetstream import stream_info
-from libs.bus.options import BusOptions
-from libs.bus.streams import TIMERS
-from libs.contracts.ids import PlayerId
+from starwake.bus.connection import Bus
+from starwake.bus.feed import read_feed, read_pushes
+from starwake.bus.jetstream import stream_info
+from starwake.bus.options import BusOptions
+from starwake.bus.streams import TIMERS
+from starwake.contracts.ids import PlayerId
 from tests.chaos.history import EventRow, Happening, History, Order, Remembered, Row, Session, Stored
 from tests.support.postgres import connect
 

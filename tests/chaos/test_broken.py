@@ -19,8 +19,8 @@ import signal
 
 import pytest
 
-from libs.bus.feed import read_feed
-from libs.telling import faults
+from starwake.bus.feed import read_feed
+from starwake.outbox import faults
 from tests.chaos.campaign import Verdict, judged
 from tests.chaos.hand import Hand, hand, until
 from tests.chaos.older import copy_of, take_back

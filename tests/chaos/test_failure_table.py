@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from libs.telling import faults
+from starwake.outbox import faults
 from tests.chaos.campaign import Verdict, judged
 from tests.chaos.clients import Client
 from tests.chaos.hand import Hand, hand, until

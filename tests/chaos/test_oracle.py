@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from libs.contracts.times import to_rfc3339
+from starwake.contracts.times import to_rfc3339
 from tests.chaos.history import Answer, EventRow, Heard, History, Order, Remembered, Row, Session, Stored
 from tests.chaos.oracle import Clause, judge
 from tests.chaos.story import report, tell

@@ -20,15 +20,15 @@ from pathlib import Path
 import jwt
 import psutil
 
-from libs.bus.options import BusOptions
-from libs.cli.embedded.keeper import Ailing, Died, Event, Keeper, NotServing, Part, StartFailed
-from libs.cli.embedded.nats import NatsServer
-from libs.cli.embedded.plan import server_part, service_part
-from libs.cli.embedded.ports import LOOPBACK, free_ports
-from libs.cli.embedded.postgres import PostgresServer
-from libs.cli.embedded.probes import probe
-from libs.cli.embedded.process import Launch
-from libs.store.migrate import migrate
+from starwake.bus.options import BusOptions
+from starwake.cli.embedded.keeper import Ailing, Died, Event, Keeper, NotServing, Part, StartFailed
+from starwake.cli.embedded.nats import NatsServer
+from starwake.cli.embedded.plan import server_part, service_part
+from starwake.cli.embedded.ports import LOOPBACK, free_ports
+from starwake.cli.embedded.postgres import PostgresServer
+from starwake.cli.embedded.probes import probe
+from starwake.cli.embedded.process import Launch
+from starwake.store.migrate import migrate
 from tests.chaos.history import Happening
 from tests.support.eventually import eventually
 
@@ -173,7 +173,7 @@ class World:
         port, health_port = free_ports(2)
         launch = Launch(
             name=name,
-            argv=(sys.executable, "-m", "libs.cli.main", service),
+            argv=(sys.executable, "-m", "starwake.cli.main", service),
             log=self.directory / f"{name}.log",
             env=self._environment(),
             directory=_ROOT,

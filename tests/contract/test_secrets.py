@@ -6,8 +6,8 @@ from typing import Final
 
 import pytest
 
-from libs.cli.embedded.ports import free_ports
-from libs.cli.main import run
+from starwake.cli.embedded.ports import free_ports
+from starwake.cli.main import run
 from tests.conftest import StartService
 from tests.support.eventually import eventually
 

@@ -19,14 +19,14 @@ import jwt
 import psutil
 from websockets.asyncio.client import connect as connect_websocket
 
-from libs.bus.alarms import Alarms
-from libs.bus.connection import Bus, BusOptions
-from libs.bus.feed import begin_epoch
-from libs.bus.provision import provision
-from libs.bus.publish import JetStreamPublisher
-from libs.contracts.alarms import build_alarm
-from libs.contracts.builds import BuildRecord, BuildState
-from libs.contracts.ids import BuildId, PlayerId, Revision, new_id
+from starwake.bus.alarms import Alarms
+from starwake.bus.connection import Bus, BusOptions
+from starwake.bus.feed import begin_epoch
+from starwake.bus.provision import provision
+from starwake.bus.publish import JetStreamPublisher
+from starwake.contracts.alarms import build_alarm
+from starwake.contracts.builds import BuildRecord, BuildState
+from starwake.contracts.ids import BuildId, PlayerId, Revision, new_id
 from tests.support.nats import LocalNats
 from tests.support.postgres import LocalPostgres, connect
 from tests.support.service_process import ServiceProcess

@@ -13,10 +13,10 @@ import kubernetes_validate
 import pytest
 
 from deploy.credentials.make import main as make_credentials
-from libs.runtime.settings import Block, BusSettings, LogSettings, StoreSettings, TracingSettings, names_of
-from services.command.settings import CommandSettings
-from services.gateway.settings import GatewaySettings
-from services.scheduler.settings import SchedulerSettings
+from starwake.command.settings import CommandSettings
+from starwake.gateway.settings import GatewaySettings
+from starwake.runtime.settings import Block, BusSettings, LogSettings, StoreSettings, TracingSettings, names_of
+from starwake.scheduler.settings import SchedulerSettings
 from tests.deploy.support.render import (
     KUBERNETES,
     OVERLAYS,

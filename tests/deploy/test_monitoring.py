@@ -14,10 +14,10 @@ from tests.deploy.support.nats import REPOSITORY
 from tests.deploy.support.render import KUBERNETES, Resource
 
 METRIC_MODULES = (
-    "libs.bus.metrics",
-    "services.gateway.metrics",
-    "services.command.metrics",
-    "services.scheduler.metrics",
+    "starwake.bus.metrics",
+    "starwake.gateway.metrics",
+    "starwake.command.metrics",
+    "starwake.scheduler.metrics",
 )
 DASHBOARD = REPOSITORY / "deploy" / "grafana" / "starwake.json"
 ALERTS = KUBERNETES / "components" / "monitoring" / "alerts.yaml"

@@ -172,7 +172,7 @@ def test_a_service_has_more_time_to_end_than_its_drain_needs(name: str, service:
     pod = pod_of(named(resources, "Deployment", service))
     settings = settings_of(resources, service)
     pre_stop = pod["containers"][0].get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-    closing = 10  # libs/runtime/service.py: 5 s below the drain, 5 s for what is broken off
+    closing = 10  # libs/runtime/starwake/runtime/service.py: 5 s below the drain, 5 s for what is broken off
     assert pod["terminationGracePeriodSeconds"] >= pre_stop + int(settings["STARWAKE_DRAIN_SECONDS"]) + closing + 5
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from libs.store.migrate import migrate
+from starwake.store.migrate import migrate
 from tests.deploy.support.postgres import ROLES, SQL, GuardedDatabase, guarded_database
 from tests.support.postgres import LocalPostgres, connect
 

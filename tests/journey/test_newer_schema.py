@@ -7,7 +7,7 @@ import tempfile
 from asyncio.subprocess import PIPE
 from pathlib import Path
 
-from libs.client import Starwake
+from starwake.client import Starwake
 from tests.support.players import unique_player
 from tests.support.postgres import connect
 from tests.support.stack import Stack

@@ -8,7 +8,7 @@ from pathlib import Path
 import jwt
 import pytest
 
-from libs.client import Starwake
+from starwake.client import Starwake
 from tests.conftest import StartService
 from tests.support.nats import LocalNats
 from tests.support.pgbouncer import pgbouncer

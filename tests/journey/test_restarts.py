@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from libs.client import Build, Position, Starwake
-from libs.client.errors import SessionEnded
+from starwake.client import Build, Position, Starwake
+from starwake.client.errors import SessionEnded
 from tests.support.eventually import eventually
 from tests.support.players import unique_player
 from tests.support.stack import Stack

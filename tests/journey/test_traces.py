@@ -21,19 +21,19 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from websockets.asyncio.client import ClientConnection, connect
 
-from libs.bus.connection import Bus
-from libs.bus.options import BusOptions
-from libs.contracts import subjects
-from libs.runtime.sampling import sampler
-from libs.runtime.service import Runtime
-from libs.runtime.settings import load_settings
-from libs.runtime.tracing import Tracing
-from services.command.app import serve as serve_command
-from services.command.settings import CommandSettings
-from services.gateway.app import serve as serve_gateway
-from services.gateway.settings import GatewaySettings
-from services.scheduler.app import serve as serve_scheduler
-from services.scheduler.settings import SchedulerSettings
+from starwake.bus.connection import Bus
+from starwake.bus.options import BusOptions
+from starwake.command.app import serve as serve_command
+from starwake.command.settings import CommandSettings
+from starwake.contracts import subjects
+from starwake.gateway.app import serve as serve_gateway
+from starwake.gateway.settings import GatewaySettings
+from starwake.runtime.sampling import sampler
+from starwake.runtime.service import Runtime
+from starwake.runtime.settings import load_settings
+from starwake.runtime.tracing import Tracing
+from starwake.scheduler.app import serve as serve_scheduler
+from starwake.scheduler.settings import SchedulerSettings
 from tests.support.eventually import eventually
 from tests.support.nats import LocalNats
 from tests.support.players import unique_player

@@ -18,7 +18,7 @@ import httpx
 import psutil
 import pytest
 
-from libs.cli.embedded.process import Launch, start
+from starwake.cli.embedded.process import Launch, start
 from tests.support.eventually import eventually
 from tests.support.nats import LocalNats
 from tests.support.stack import Stack
@@ -293,7 +293,7 @@ async def test_an_ordinary_user_can_run_it_all(directory: Path) -> None:
     launch = Launch(
         name="up",
         argv=(
-            *(*become, python, "-m", "libs.cli.main", "up", "--no-durable"),
+            *(*become, python, "-m", "starwake.cli.main", "up", "--no-durable"),
             *("--port", str(Stack(directory).port), "--data", str(home / "data")),
         ),
         log=directory / "up.log",
@@ -337,7 +337,7 @@ def ordinary_user() -> tuple[tuple[str, ...], str, int]:
 
 def can_run(become: tuple[str, ...], python: str) -> bool:
     """Whether that user can start that Python and this checkout's code with it, as a child's child too."""
-    child = "import sys, subprocess; sys.exit(subprocess.call([sys.executable, '-c', 'import libs.cli.main']))"
+    child = "import sys, subprocess; sys.exit(subprocess.call([sys.executable, '-c', 'import starwake.cli.main']))"
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONDONTWRITEBYTECODE": "1"}
     tried = subprocess.run(
         [*become, python, "-c", child], check=False, capture_output=True, timeout=60, cwd=ROOT, env=environment

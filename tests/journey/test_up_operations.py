@@ -136,7 +136,7 @@ async def test_play_takes_orders_from_a_pipe(stack: Stack, unique_player: Callab
 
 async def test_a_service_without_its_key_refuses_to_start_in_one_line() -> None:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "libs.cli.main", "gateway"), stdout=PIPE, stderr=PIPE, env={"PATH": "/usr/bin:/bin"}
+        *(sys.executable, "-m", "starwake.cli.main", "gateway"), stdout=PIPE, stderr=PIPE, env={"PATH": "/usr/bin:/bin"}
     )
     _, err = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 2

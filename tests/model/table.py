@@ -6,18 +6,18 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from libs.contracts.builds import BuildRecord, BuildState
-from libs.contracts.events import BUILD_STARTED, Notification, build_event, completion_events
-from libs.contracts.ids import CommandId, PlayerId
-from libs.contracts.queued import QueuedOrder
-from libs.contracts.subjects import AlarmKey
-from libs.store.orders import Busy, Loaded, PlayerRows
-from libs.store.outbox import OutboxRow
-from services.command.catalogue import load_catalogue
-from services.command.decide import ACCEPTED, Decision, decide
-from services.command.handlers import BUILT_IN
-from services.command.requests import Request
-from services.command.rules import World
+from starwake.command.catalogue import load_catalogue
+from starwake.command.decide import ACCEPTED, Decision, decide
+from starwake.command.handlers import BUILT_IN
+from starwake.command.requests import Request
+from starwake.command.rules import World
+from starwake.contracts.builds import BuildRecord, BuildState
+from starwake.contracts.events import BUILD_STARTED, Notification, build_event, completion_events
+from starwake.contracts.ids import CommandId, PlayerId
+from starwake.contracts.queued import QueuedOrder
+from starwake.contracts.subjects import AlarmKey
+from starwake.store.orders import Busy, Loaded, PlayerRows
+from starwake.store.outbox import OutboxRow
 
 PLAYER = PlayerId("ada")
 CATALOGUE = load_catalogue()

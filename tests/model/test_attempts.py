@@ -11,15 +11,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from libs.contracts.commands import REFUSALS_HEADER
-from libs.contracts.ids import CommandId, PlayerId
-from libs.store.orders import Busy, Loaded, PlayerRows, Remembered
-from services.command.decide import Answer, decide
-from services.command.handlers import BUILT_IN
-from services.command.requests import OrderParser, Request
-from services.gateway.effects import Forward
-from services.gateway.limits import ConnectionLimits
-from services.gateway.protocol import Connection
+from starwake.command.decide import Answer, decide
+from starwake.command.handlers import BUILT_IN
+from starwake.command.requests import OrderParser, Request
+from starwake.contracts.commands import REFUSALS_HEADER
+from starwake.contracts.ids import CommandId, PlayerId
+from starwake.gateway.effects import Forward
+from starwake.gateway.limits import ConnectionLimits
+from starwake.gateway.protocol import Connection
+from starwake.store.orders import Busy, Loaded, PlayerRows, Remembered
 from tests.unit.command.rows import NOW, world
 
 ADA = PlayerId("ada")

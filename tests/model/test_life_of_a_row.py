@@ -12,14 +12,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from libs.contracts.builds import BuildRecord, BuildState
-from libs.contracts.ids import BuildId, push_place
-from libs.contracts.subjects import AlarmKey
-from libs.store.outbox import OutboxRow
-from libs.telling.line import Job, Line
-from services.scheduler.hold import Held, Hold
-from services.scheduler.reconcile import PendingRow, diff
-from services.scheduler.rows import alarm_of, key_of, parse_alarm
+from starwake.contracts.builds import BuildRecord, BuildState
+from starwake.contracts.ids import BuildId, push_place
+from starwake.contracts.subjects import AlarmKey
+from starwake.outbox.line import Job, Line
+from starwake.scheduler.hold import Held, Hold
+from starwake.scheduler.reconcile import PendingRow, diff
+from starwake.scheduler.rows import alarm_of, key_of, parse_alarm
+from starwake.store.outbox import OutboxRow
 from tests.model.table import CATALOGUE, Message, Table, overlaps
 
 BEGINNING = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)

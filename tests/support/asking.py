@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from libs.bus.connection import Bus
-from libs.bus.message import Message
-from libs.contracts.commands import REFUSALS_HEADER
+from starwake.bus.connection import Bus
+from starwake.bus.message import Message
+from starwake.contracts.commands import REFUSALS_HEADER
 
 
 async def ask(

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from libs.store.migrate import main as migrate_command
+from starwake.store.migrate import main as migrate_command
 from tests.support.postgres import LocalPostgres
 
 

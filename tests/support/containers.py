@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from libs.cli.embedded.nats import nats_server_binary
+from starwake.cli.embedded.nats import nats_server_binary
 from tests.support.nats import NatsAddress
 
 _ROOT: Final = Path(__file__).resolve().parents[2]

@@ -7,9 +7,9 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from libs.cli.embedded.nats import NatsServer
-from libs.cli.embedded.ports import free_ports
-from libs.cli.embedded.process import Child, start
+from starwake.cli.embedded.nats import NatsServer
+from starwake.cli.embedded.ports import free_ports
+from starwake.cli.embedded.process import Child, start
 from tests.support.eventually import eventually
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
-from libs.cli.embedded.ports import free_ports
-from libs.cli.embedded.probes import probe
+from starwake.cli.embedded.ports import free_ports
+from starwake.cli.embedded.probes import probe
 from tests.support.eventually import eventually
 
 

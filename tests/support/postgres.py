@@ -12,9 +12,9 @@ from uuid import uuid4
 
 import asyncpg
 
-from libs.cli.embedded.ports import free_ports
-from libs.cli.embedded.postgres import PostgresServer
-from libs.cli.embedded.process import Child, start
+from starwake.cli.embedded.ports import free_ports
+from starwake.cli.embedded.postgres import PostgresServer
+from starwake.cli.embedded.process import Child, start
 from tests.support.eventually import eventually
 
 _TEMPLATE = "starwake_template"
@@ -105,7 +105,7 @@ class LocalPostgres:
             await self._administer(f'DROP DATABASE "{name}" WITH (FORCE)')
 
     async def _make_template(self) -> None:
-        from libs.store.migrate import migrate  # noqa: PLC0415 - alembic takes a second that unit tests need not pay
+        from starwake.store.migrate import migrate  # noqa: PLC0415 - alembic takes a second that unit tests need not pay
 
         await self._administer(f'DROP DATABASE IF EXISTS "{_TEMPLATE}" WITH (FORCE)')
         await self._administer(f'CREATE DATABASE "{_TEMPLATE}"')

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from libs.cli.embedded.process import Child, Launch, start
+from starwake.cli.embedded.process import Child, Launch, start
 from tests.support.eventually import eventually
 
 _HEALTHY_SECONDS = 30.0
@@ -32,7 +32,7 @@ class ServiceProcess:
         }
         self._launch = Launch(
             name=name,
-            argv=(sys.executable, "-m", "libs.cli.main", name),
+            argv=(sys.executable, "-m", "starwake.cli.main", name),
             log=self.log_file,
             env={**inherited, **own, **env},
         )

@@ -12,8 +12,8 @@ from typing import Any, TypedDict, cast
 
 import jwt
 
-from libs.cli.embedded.ports import is_free
-from libs.cli.embedded.process import Child, Launch, start
+from starwake.cli.embedded.ports import is_free
+from starwake.cli.embedded.process import Child, Launch, start
 from tests.support.eventually import eventually
 
 _START_SECONDS = 60.0
@@ -90,7 +90,7 @@ class Stack:
             Launch(
                 name="up",
                 argv=(
-                    *(sys.executable, "-m", "libs.cli.main", "up"),
+                    *(sys.executable, "-m", "starwake.cli.main", "up"),
                     *("--port", str(self.port), "--data", str(self.data), *self._options),
                 ),
                 log=self.output_file,
@@ -117,7 +117,7 @@ class Stack:
 
     async def status(self) -> list[Part]:
         """The parts as `starwake status --json` prints them."""
-        from libs.cli.status import part_states  # noqa: PLC0415 - what the command itself calls
+        from starwake.cli.status import part_states  # noqa: PLC0415 - what the command itself calls
 
         return [cast("Part", part.as_json()) for part in await part_states(self.data)]
 
@@ -149,7 +149,7 @@ class Stack:
 
     def run(self, *arguments: str) -> Sequence[str]:
         """The words of a CLI command that speaks to this stack, for a subprocess."""
-        return (sys.executable, "-m", "libs.cli.main", *arguments, "--data", str(self.data))
+        return (sys.executable, "-m", "starwake.cli.main", *arguments, "--data", str(self.data))
 
     def output(self) -> str:
         """What `up` printed so far."""

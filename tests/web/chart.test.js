@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { EXTENT, RIM, RING_GAP, flight, flightPath, nearest, onFlight, onRim, place, polar, sky, spreadOnRim, towards, wake } from "../../services/gateway/web/chart.js";
-import { along } from "../../services/gateway/web/horizon.js";
-import { SITES, fraction, siteNamed, sitesWith } from "../../services/gateway/web/sites.js";
+import { EXTENT, RIM, RING_GAP, flight, flightPath, nearest, onFlight, onRim, place, polar, sky, spreadOnRim, towards, wake } from "../../services/gateway/starwake/gateway/web/chart.js";
+import { along } from "../../services/gateway/starwake/gateway/web/horizon.js";
+import { SITES, fraction, siteNamed, sitesWith } from "../../services/gateway/starwake/gateway/web/sites.js";
 
 test("no body covers another one, nor leaves the map, in either spacing", () => {
   for (const spread of [38, 60]) {

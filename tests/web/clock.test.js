@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { ServerClock } from "../../services/gateway/web/clock.js";
+import { ServerClock } from "../../services/gateway/starwake/gateway/web/clock.js";
 
 const SERVER = Date.parse("2026-11-22T10:00:00.000Z");
 const at = (ms) => new Date(SERVER + ms).toISOString();

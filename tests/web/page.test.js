@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFile, readdir } from "node:fs/promises";
 import { test } from "node:test";
 
-const WEB = new URL("../../services/gateway/web/", import.meta.url);
+const WEB = new URL("../../services/gateway/starwake/gateway/web/", import.meta.url);
 const read = (name) => readFile(new URL(name, WEB), "utf8");
 const names = await readdir(WEB);
 const css = await read("starwake.css");

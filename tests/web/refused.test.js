@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { whyRefused } from "../../services/gateway/web/refused.js";
+import { whyRefused } from "../../services/gateway/starwake/gateway/web/refused.js";
 
 /** A `fetch` that gives this answer, and notes what it was asked. */
 function server(answer, { ok = true } = {}) {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
 
-import { afterClose, judge, reconnectDelayMs, SignInRequired, Starwake } from "../../services/gateway/web/starwake.js";
+import { afterClose, judge, reconnectDelayMs, SignInRequired, Starwake } from "../../services/gateway/starwake/gateway/web/starwake.js";
 
 /** A line's other end, held in the test's hand. What the real server does is tested against the real one. */
 class Socket {

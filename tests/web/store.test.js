@@ -4,7 +4,7 @@ import { test } from "node:test";
 import {
   bySite, dragonsNow, emptyState, fromJournal, progress, speedUp, toJournal, underWay, whyNot, withBuild, withOrder, withPush, withQueued,
   withHistory, withSnapshot, withUpcoming, withoutDragons, withoutOrder,
-} from "../../services/gateway/web/store.js";
+} from "../../services/gateway/starwake/gateway/web/store.js";
 
 const NOW = Date.parse("2026-11-22T10:00:00.000Z");
 const time = (ms) => new Date(NOW + ms).toISOString();

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { closeInWords, countdown, delayOf, duration, lateness, leftInWords, refusal, sentence } from "../../services/gateway/web/words.js";
+import { closeInWords, countdown, delayOf, duration, lateness, leftInWords, refusal, sentence } from "../../services/gateway/starwake/gateway/web/words.js";
 
 const titles = { titleOf: (kind) => ({ shipyard: "Shipyard" })[kind] ?? kind };
 

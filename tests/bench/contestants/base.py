@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psutil
 
-from libs.cli.embedded.ports import LOOPBACK, free_ports
-from libs.cli.embedded.postgres import PostgresServer
-from libs.cli.embedded.process import start as start_child
+from starwake.cli.embedded.ports import LOOPBACK, free_ports
+from starwake.cli.embedded.postgres import PostgresServer
+from starwake.cli.embedded.process import start as start_child
 from tests.bench.harness.processes import SERVER_CORE, Server, cpu_seconds, pin, pinned, resident_bytes, server
 from tests.bench.load.player import Dialect
 from tests.support.nats import LocalNats

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from libs.cli.embedded.ports import LOOPBACK, free_ports
+from starwake.cli.embedded.ports import LOOPBACK, free_ports
 from tests.bench.contestants.base import Running, listening, nats_server, postgres_server
 from tests.bench.harness.processes import Server, server
 

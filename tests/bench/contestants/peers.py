@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 
-from libs.cli.embedded.ports import LOOPBACK, free_ports
+from starwake.cli.embedded.ports import LOOPBACK, free_ports
 from tests.bench.contestants.base import SECRET, Running, listening, nats_server, postgres_server, redis_server
 from tests.bench.contestants.floors import bare_responder
 from tests.bench.harness.processes import server

@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 from types import FrameType
 from typing import Any, Final
 
-from libs.contracts import frames, subjects
-from libs.contracts.alarms import build_alarm
-from libs.contracts.builds import BuildRecord, BuildState
-from libs.contracts.events import completion_events
-from libs.contracts.ids import BuildId, PlayerId, Revision
-from services.gateway.framing import FrameReader, text_frame
-from services.gateway.limits import ConnectionLimits
-from services.gateway.protocol import Connection
+from starwake.contracts import frames, subjects
+from starwake.contracts.alarms import build_alarm
+from starwake.contracts.builds import BuildRecord, BuildState
+from starwake.contracts.events import completion_events
+from starwake.contracts.ids import BuildId, PlayerId, Revision
+from starwake.gateway.framing import FrameReader, text_frame
+from starwake.gateway.limits import ConnectionLimits
+from starwake.gateway.protocol import Connection
 
 _TIMES: Final = 50
 COMMAND: Final = b'{"id":"c1","command":"build.start","args":{"kind":"dock","site":"luna-1"}}'

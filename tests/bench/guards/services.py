@@ -15,8 +15,8 @@ from typing import Final
 
 import httpx
 
-from libs.cli.embedded.ports import LOOPBACK, free_ports
-from libs.cli.services import SERVICES
+from starwake.cli.embedded.ports import LOOPBACK, free_ports
+from starwake.cli.services import SERVICES
 from tests.bench.contestants.base import SECRET, until
 from tests.bench.contestants.starwake import BUILD_SECONDS, CATALOGUE, LIMITS_RAISED
 from tests.bench.guards.traced import WRITTEN_EVERY_S

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from libs.cli.services import SERVICES, serve
+from starwake.cli.services import SERVICES, serve
 
 WRITTEN_EVERY_S: Final = 0.02
 
@@ -47,7 +47,7 @@ def main() -> int:
     service = SERVICES[[str(name) for name in SERVICES].index(sys.argv[1])]
     counter = Counter()
     threading.Thread(target=counter.tell, args=(Path(os.environ["BENCH_COUNT_FILE"]),), daemon=True).start()
-    importlib.import_module(f"services.{service}.app")  # what importing takes is of no interest
+    importlib.import_module(f"starwake.{service}.app")  # what importing takes is of no interest
     sys.settrace(counter.trace)
     return serve(service)
 

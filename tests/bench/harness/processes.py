@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from libs.cli.embedded.process import die_with_parent
+from starwake.cli.embedded.process import die_with_parent
 
 SERVER_CORE = 0
 CLIENT_CORE = 1

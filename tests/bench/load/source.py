@@ -21,12 +21,12 @@ import picows
 import uvloop
 from picows import WSListener, WSMsgType
 
-from libs.bus.connection import Bus, BusOptions
-from libs.bus.errors import BusError
-from libs.bus.notifications import Notifier
-from libs.bus.publish import JetStreamPublisher
-from libs.contracts.events import Notification, encode_body
-from libs.contracts.ids import PlayerId, new_id
+from starwake.bus.connection import Bus, BusOptions
+from starwake.bus.errors import BusError
+from starwake.bus.notifications import Notifier
+from starwake.bus.publish import JetStreamPublisher
+from starwake.contracts.events import Notification, encode_body
+from starwake.contracts.ids import PlayerId, new_id
 
 Push = Callable[[str | None], Awaitable[None]]
 """Send one push to a player, or to everybody."""

@@ -10,16 +10,16 @@ from typing import Final
 
 import psutil
 
-from libs.bus.connection import Bus
-from libs.bus.feed import begin_epoch
-from libs.bus.message import Outgoing
-from libs.bus.options import BusOptions
-from libs.bus.provision import provision
-from libs.bus.publish import JetStreamPublisher
-from libs.contracts import subjects
-from libs.contracts.events import encode_body
-from libs.contracts.ids import PlayerId, new_id
-from libs.contracts.times import to_rfc3339, truncate
+from starwake.bus.connection import Bus
+from starwake.bus.feed import begin_epoch
+from starwake.bus.message import Outgoing
+from starwake.bus.options import BusOptions
+from starwake.bus.provision import provision
+from starwake.bus.publish import JetStreamPublisher
+from starwake.contracts import subjects
+from starwake.contracts.events import encode_body
+from starwake.contracts.ids import PlayerId, new_id
+from starwake.contracts.times import to_rfc3339, truncate
 from tests.bench.contestants.base import SECRET, Running
 from tests.bench.contestants.starwake import LIMITS_RAISED
 from tests.bench.harness.measure import Cpu, flat, spec

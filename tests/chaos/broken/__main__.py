@@ -2,7 +2,7 @@
 
 import sys
 
-from libs.cli.services import SERVICES, serve
+from starwake.cli.services import SERVICES, serve
 from tests.chaos.broken import patches
 
 if __name__ == "__main__":

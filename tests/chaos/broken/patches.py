@@ -3,23 +3,23 @@
 import asyncio
 from collections.abc import Sequence
 
-from libs.bus import alarms
-from libs.bus.headers import encode_headers
-from libs.bus.message import Outgoing
-from libs.contracts import events, subjects, world_events
-from libs.contracts.alarms import Alarm
-from libs.contracts.ids import Revision
-from libs.contracts.reasons import Refusal
-from libs.contracts.subjects import AlarmKey
-from libs.contracts.times import to_rfc3339
-from libs.store import feed_mark
-from libs.store.orders import Loaded
-from libs.store.sql import load
-from libs.telling import guard
-from services.command import decide
-from services.command.decide import Decision, refused
-from services.scheduler.keeper import Keeper, KeptRow
-from services.scheduler.sweep import Sweep
+from starwake.bus import alarms
+from starwake.bus.headers import encode_headers
+from starwake.bus.message import Outgoing
+from starwake.command import decide
+from starwake.command.decide import Decision, refused
+from starwake.contracts import events, subjects, world_events
+from starwake.contracts.alarms import Alarm
+from starwake.contracts.ids import Revision
+from starwake.contracts.reasons import Refusal
+from starwake.contracts.subjects import AlarmKey
+from starwake.contracts.times import to_rfc3339
+from starwake.outbox import guard
+from starwake.scheduler.keeper import Keeper, KeptRow
+from starwake.scheduler.sweep import Sweep
+from starwake.store import feed_mark
+from starwake.store.orders import Loaded
+from starwake.store.sql import load
 
 _LEAVES_S = 0.1
 _PAUSE = "pg_sleep(0.002) IS NOT NULL"

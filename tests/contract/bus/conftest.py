@@ -2,9 +2,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from libs.bus.connection import Bus, BusOptions
-from libs.bus.provision import provision
-from libs.bus.publish import JetStreamPublisher
+from starwake.bus.connection import Bus, BusOptions
+from starwake.bus.provision import provision
+from starwake.bus.publish import JetStreamPublisher
 from tests.support.nats import LocalNats
 
 

@@ -6,17 +6,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from libs.bus.alarm_consumer import ConsumerLag, read_lag
-from libs.bus.alarms import LEAD, AlarmConsumer, Alarms, DueAlarm, PendingAlarms
-from libs.bus.connection import Bus
-from libs.bus.errors import BusUnavailable, ConsumerGone
-from libs.bus.jetstream import ask, consumer_info, stream_info
-from libs.bus.provision import provision
-from libs.bus.publish import JetStreamPublisher
-from libs.bus.streams import SCHEDULER, TIMERS
-from libs.contracts.alarms import Alarm
-from libs.contracts.ids import Revision, new_id
-from libs.contracts.subjects import AlarmKey
+from starwake.bus.alarm_consumer import ConsumerLag, read_lag
+from starwake.bus.alarms import LEAD, AlarmConsumer, Alarms, DueAlarm, PendingAlarms
+from starwake.bus.connection import Bus
+from starwake.bus.errors import BusUnavailable, ConsumerGone
+from starwake.bus.jetstream import ask, consumer_info, stream_info
+from starwake.bus.provision import provision
+from starwake.bus.publish import JetStreamPublisher
+from starwake.bus.streams import SCHEDULER, TIMERS
+from starwake.contracts.alarms import Alarm
+from starwake.contracts.ids import Revision, new_id
+from starwake.contracts.subjects import AlarmKey
 from tests.support.eventually import eventually
 from tests.support.nats import LocalNats
 

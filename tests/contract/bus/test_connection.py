@@ -10,9 +10,9 @@ from urllib.parse import quote
 import pytest
 from prometheus_client import REGISTRY
 
-from libs.bus.connection import Bus, BusOptions, Message
-from libs.bus.errors import BusTimeout, BusUnavailable, NoResponders, PayloadTooLarge
-from libs.cli.embedded.nats import USER
+from starwake.bus.connection import Bus, BusOptions, Message
+from starwake.bus.errors import BusTimeout, BusUnavailable, NoResponders, PayloadTooLarge
+from starwake.cli.embedded.nats import USER
 from tests.support.eventually import eventually
 from tests.support.nats import LocalNats, NatsAddress
 from tests.support.players import unique_player

@@ -8,24 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from libs.bus.alarm_consumer import ConsumerLag, read_lag
-from libs.bus.alarms import AlarmConsumer, Alarms, DueAlarm
-from libs.bus.connection import Bus
-from libs.bus.errors import NoResponders
-from libs.bus.feed import read_feed, read_pushes
-from libs.bus.jetstream import ask, stream_info
-from libs.bus.options import options_from
-from libs.bus.provision import provision
-from libs.bus.publish import JetStreamPublisher
-from libs.bus.revocations import parse_revocation, publish_revocation, read_revocations
-from libs.bus.streams import TIMERS
-from libs.cli.embedded.nats import nats_server_binary
-from libs.cli.embedded.ports import free_ports
-from libs.contracts import subjects
-from libs.contracts.alarms import Alarm
-from libs.contracts.ids import PlayerId, Revision, new_id
-from libs.contracts.subjects import AlarmKey
-from libs.runtime.settings import BusSettings
+from starwake.bus.alarm_consumer import ConsumerLag, read_lag
+from starwake.bus.alarms import AlarmConsumer, Alarms, DueAlarm
+from starwake.bus.connection import Bus
+from starwake.bus.errors import NoResponders
+from starwake.bus.feed import read_feed, read_pushes
+from starwake.bus.jetstream import ask, stream_info
+from starwake.bus.options import options_from
+from starwake.bus.provision import provision
+from starwake.bus.publish import JetStreamPublisher
+from starwake.bus.revocations import parse_revocation, publish_revocation, read_revocations
+from starwake.bus.streams import TIMERS
+from starwake.cli.embedded.nats import nats_server_binary
+from starwake.cli.embedded.ports import free_ports
+from starwake.contracts import subjects
+from starwake.contracts.alarms import Alarm
+from starwake.contracts.ids import PlayerId, Revision, new_id
+from starwake.contracts.subjects import AlarmKey
+from starwake.runtime.settings import BusSettings
 from tests.support.eventually import eventually
 from tests.support.nats import NatsAddress
 from tests.support.players import unique_player

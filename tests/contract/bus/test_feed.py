@@ -2,9 +2,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from libs.bus.connection import Bus
-from libs.bus.errors import StreamRefused
-from libs.bus.feed import (
+from starwake.bus.connection import Bus
+from starwake.bus.errors import StreamRefused
+from starwake.bus.feed import (
     FeedState,
     LivePush,
     begin_epoch,
@@ -13,13 +13,13 @@ from libs.bus.feed import (
     read_pushes,
     watch_pushes,
 )
-from libs.bus.message import Outgoing
-from libs.bus.notifications import Notifier
-from libs.bus.provision import provision
-from libs.bus.publish import JetStreamPublisher, PubAck
-from libs.contracts import subjects
-from libs.contracts.events import Notification
-from libs.contracts.ids import PlayerId
+from starwake.bus.message import Outgoing
+from starwake.bus.notifications import Notifier
+from starwake.bus.provision import provision
+from starwake.bus.publish import JetStreamPublisher, PubAck
+from starwake.contracts import subjects
+from starwake.contracts.events import Notification
+from starwake.contracts.ids import PlayerId
 from tests.support.eventually import eventually
 from tests.support.nats import LocalNats
 from tests.support.players import unique_player

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
-from libs.bus.connection import Bus, BusOptions
-from libs.bus.errors import PermissionDenied
-from libs.cli.embedded.nats import nats_server_binary
-from libs.cli.embedded.ports import free_ports
+from starwake.bus.connection import Bus, BusOptions
+from starwake.bus.errors import PermissionDenied
+from starwake.cli.embedded.nats import nats_server_binary
+from starwake.cli.embedded.ports import free_ports
 from tests.support.eventually import eventually
 
 

@@ -4,17 +4,17 @@ from typing import Any
 
 import pytest
 
-from libs.bus.connection import Bus, BusOptions
-from libs.bus.errors import BusUnavailable, NoResponders, StreamRefused
-from libs.bus.jetstream import ask, consumer_info, stream_info
-from libs.bus.provision import check_streams, provision, refilled_by_another
-from libs.bus.publish import JetStreamPublisher
-from libs.bus.revocations import publish_revocation, read_revocations
-from libs.bus.streams import NOTIFICATIONS, REVOCATIONS, SCHEDULER, TIMERS, desired_streams
-from libs.cli.embedded.nats import nats_server_binary
-from libs.cli.embedded.ports import free_ports
-from libs.cli.embedded.process import Launch, start
-from libs.contracts.ids import PlayerId
+from starwake.bus.connection import Bus, BusOptions
+from starwake.bus.errors import BusUnavailable, NoResponders, StreamRefused
+from starwake.bus.jetstream import ask, consumer_info, stream_info
+from starwake.bus.provision import check_streams, provision, refilled_by_another
+from starwake.bus.publish import JetStreamPublisher
+from starwake.bus.revocations import publish_revocation, read_revocations
+from starwake.bus.streams import NOTIFICATIONS, REVOCATIONS, SCHEDULER, TIMERS, desired_streams
+from starwake.cli.embedded.nats import nats_server_binary
+from starwake.cli.embedded.ports import free_ports
+from starwake.cli.embedded.process import Launch, start
+from starwake.contracts.ids import PlayerId
 
 ALL = (TIMERS, NOTIFICATIONS, REVOCATIONS)
 

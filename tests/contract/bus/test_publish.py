@@ -2,14 +2,14 @@ import asyncio
 
 import pytest
 
-from libs.bus.connection import Bus
-from libs.bus.errors import BusError, BusUnavailable, NoResponders, WrongLastSequence
-from libs.bus.feed import read_pushes
-from libs.bus.headers import encode_headers
-from libs.bus.message import Outgoing
-from libs.bus.publish import JetStreamPublisher, PubAck
-from libs.bus.streams import NOTIFICATIONS
-from libs.contracts.ids import PlayerId
+from starwake.bus.connection import Bus
+from starwake.bus.errors import BusError, BusUnavailable, NoResponders, WrongLastSequence
+from starwake.bus.feed import read_pushes
+from starwake.bus.headers import encode_headers
+from starwake.bus.message import Outgoing
+from starwake.bus.publish import JetStreamPublisher, PubAck
+from starwake.bus.streams import NOTIFICATIONS
+from starwake.contracts.ids import PlayerId
 from tests.support.eventually import eventually
 from tests.support.nats import LocalNats
 from tests.support.players import unique_player

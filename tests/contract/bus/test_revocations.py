@@ -2,10 +2,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from libs.bus.connection import Bus
-from libs.bus.revocations import parse_revocation, publish_revocation, read_revocations, watch_control
-from libs.contracts import subjects
-from libs.contracts.ids import PlayerId
+from starwake.bus.connection import Bus
+from starwake.bus.revocations import parse_revocation, publish_revocation, read_revocations, watch_control
+from starwake.contracts import subjects
+from starwake.contracts.ids import PlayerId
 from tests.support.eventually import eventually
 from tests.support.players import unique_player
 

@@ -12,9 +12,9 @@ from nats.errors import NoRespondersError
 from nats.micro.service import EndpointStats, ServiceInfo, ServicePing, ServiceStats
 from structlog.testing import capture_logs
 
-from libs.bus.connection import Bus, BusOptions
-from libs.bus.service import Endpoint, Request, Service
-from libs.runtime.sparing import BURST
+from starwake.bus.connection import Bus, BusOptions
+from starwake.bus.service import Endpoint, Request, Service
+from starwake.runtime.sparing import BURST
 from tests.support.eventually import eventually
 from tests.support.nats import NatsAddress
 from tests.support.players import unique_player

@@ -16,13 +16,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from libs.bus.connection import Bus, BusOptions
-from libs.bus.errors import BusUnavailable
-from libs.bus.options import options_from
-from libs.cli.embedded.nats import nats_server_binary
-from libs.cli.embedded.ports import free_ports
-from libs.cli.embedded.probes import probe
-from libs.runtime.settings import BusSettings
+from starwake.bus.connection import Bus, BusOptions
+from starwake.bus.errors import BusUnavailable
+from starwake.bus.options import options_from
+from starwake.cli.embedded.nats import nats_server_binary
+from starwake.cli.embedded.ports import free_ports
+from starwake.cli.embedded.probes import probe
+from starwake.runtime.settings import BusSettings
 from tests.support.eventually import eventually
 
 SEED = b"SUAMLK2ZNL35WSMW37E7UD4VZ7ELPKW7DHC3BWBSD2GCZ7IUQQXZIORRBU"

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from libs.bus.connection import Bus
-from libs.bus.errors import BusTimeout
-from libs.bus.options import BusOptions
-from libs.bus.provision import provision
-from libs.bus.publish import JetStreamPublisher
-from libs.cli.embedded.keeper import Ailing, Event, Keeper, Started
-from libs.cli.embedded.nats import NatsServer
-from libs.cli.embedded.plan import server_part
-from libs.cli.embedded.ports import free_ports
-from libs.cli.embedded.probes import trouble
+from starwake.bus.connection import Bus
+from starwake.bus.errors import BusTimeout
+from starwake.bus.options import BusOptions
+from starwake.bus.provision import provision
+from starwake.bus.publish import JetStreamPublisher
+from starwake.cli.embedded.keeper import Ailing, Event, Keeper, Started
+from starwake.cli.embedded.nats import NatsServer
+from starwake.cli.embedded.plan import server_part
+from starwake.cli.embedded.ports import free_ports
+from starwake.cli.embedded.probes import trouble
 from tests.support.eventually import eventually
 from tests.support.nats import LocalNats
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from libs.bus.connection import Bus
-from libs.bus.options import BusOptions
-from libs.bus.provision import provision
-from libs.runtime.service import Runtime
-from services.command.app import serve
-from services.command.settings import CommandSettings
+from starwake.bus.connection import Bus
+from starwake.bus.options import BusOptions
+from starwake.bus.provision import provision
+from starwake.command.app import serve
+from starwake.command.settings import CommandSettings
+from starwake.runtime.service import Runtime
 from tests.contract.command.universe import CATALOGUE, Universe
 from tests.support.eventually import eventually
 from tests.support.nats import NatsAddress

@@ -10,9 +10,9 @@ from uuid import uuid4
 
 import pytest
 
-from libs.bus.connection import Bus
-from libs.bus.options import BusOptions
-from libs.bus.provision import provision
+from starwake.bus.connection import Bus
+from starwake.bus.options import BusOptions
+from starwake.bus.provision import provision
 from tests.contract.command.universe import CATALOGUE, Refused, Universe
 from tests.support.nats import LocalNats
 from tests.support.service_process import ServiceProcess
@@ -22,7 +22,7 @@ GAME = '''
 
 import msgspec
 
-from services.command.game import FollowUp, Name, Outcome, Player, Refusal, completion, order
+from starwake.command.game import FollowUp, Name, Outcome, Player, Refusal, completion, order
 
 
 class Where(msgspec.Struct):

@@ -7,15 +7,15 @@ from pathlib import Path
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from libs.bus.connection import Bus
-from libs.bus.feed import begin_epoch, read_feed
-from libs.bus.options import BusOptions
-from libs.bus.provision import provision
-from libs.bus.streams import NOTIFICATIONS
-from libs.contracts.ids import push_place
-from libs.store import feed_mark
-from libs.store.database import Database
-from services.command.settings import CommandSettings
+from starwake.bus.connection import Bus
+from starwake.bus.feed import begin_epoch, read_feed
+from starwake.bus.options import BusOptions
+from starwake.bus.provision import provision
+from starwake.bus.streams import NOTIFICATIONS
+from starwake.command.settings import CommandSettings
+from starwake.contracts.ids import push_place
+from starwake.store import feed_mark
+from starwake.store.database import Database
 from tests.contract.command.conftest import running
 from tests.contract.command.universe import Refused, Universe
 from tests.support.eventually import eventually

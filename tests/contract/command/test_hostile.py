@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from libs.bus.errors import NoResponders
-from libs.contracts import subjects
-from libs.contracts.ids import PlayerId
+from starwake.bus.errors import NoResponders
+from starwake.contracts import subjects
+from starwake.contracts.ids import PlayerId
 from tests.contract.command.universe import Refused, Universe
 from tests.support.eventually import eventually
 

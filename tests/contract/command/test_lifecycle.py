@@ -13,12 +13,12 @@ from uuid import uuid4
 
 import pytest
 
-from libs.bus.connection import Bus
-from libs.bus.errors import BusError, BusTimeout, NoResponders
-from libs.bus.options import BusOptions
-from libs.bus.provision import provision
-from libs.contracts import subjects
-from libs.store.migrate import migrate
+from starwake.bus.connection import Bus
+from starwake.bus.errors import BusError, BusTimeout, NoResponders
+from starwake.bus.options import BusOptions
+from starwake.bus.provision import provision
+from starwake.contracts import subjects
+from starwake.store.migrate import migrate
 from tests.contract.command.universe import CATALOGUE, Refused, Universe
 from tests.support.eventually import eventually
 from tests.support.nats import LocalNats

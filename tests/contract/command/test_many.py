@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from libs.bus.connection import Bus
-from libs.runtime.service import Runtime
-from services.command.settings import CommandSettings
+from starwake.bus.connection import Bus
+from starwake.command.settings import CommandSettings
+from starwake.runtime.service import Runtime
 from tests.contract.command.conftest import running
 from tests.contract.command.universe import Refused, Universe
 

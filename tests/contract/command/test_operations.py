@@ -8,15 +8,15 @@ from uuid import uuid4
 
 import pytest
 
-from libs.bus.connection import Bus
-from libs.bus.revocations import parse_revocation, read_revocations
-from libs.contracts import subjects
-from libs.contracts.ids import Revision
-from libs.contracts.subjects import AlarmKey
-from libs.contracts.times import to_rfc3339
-from libs.contracts.world_events import parse_event_alarm
-from libs.runtime.service import Runtime
-from services.command.settings import CommandSettings
+from starwake.bus.connection import Bus
+from starwake.bus.revocations import parse_revocation, read_revocations
+from starwake.command.settings import CommandSettings
+from starwake.contracts import subjects
+from starwake.contracts.ids import Revision
+from starwake.contracts.subjects import AlarmKey
+from starwake.contracts.times import to_rfc3339
+from starwake.contracts.world_events import parse_event_alarm
+from starwake.runtime.service import Runtime
 from tests.contract.command.conftest import running
 from tests.contract.command.universe import CATALOGUE, Refused, Universe
 from tests.support.eventually import eventually

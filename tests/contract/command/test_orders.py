@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from libs.contracts import subjects
-from libs.contracts.alarms import parse_build_alarm
-from libs.contracts.commands import REFUSALS_HEADER
-from libs.contracts.ids import Revision
-from libs.contracts.subjects import AlarmKey
-from libs.contracts.times import from_rfc3339, to_rfc3339
+from starwake.contracts import subjects
+from starwake.contracts.alarms import parse_build_alarm
+from starwake.contracts.commands import REFUSALS_HEADER
+from starwake.contracts.ids import Revision
+from starwake.contracts.subjects import AlarmKey
+from starwake.contracts.times import from_rfc3339, to_rfc3339
 from tests.contract.command.universe import Refused, Universe
 from tests.support.eventually import eventually
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.contract.command.universe import Refused, Universe
 
-normal_sites = import_module("libs.store.migrations.versions.0008_normal_sites")
+normal_sites = import_module("starwake.store.migrations.versions.0008_normal_sites")
 COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
 
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any, cast
 from uuid import uuid4
 
-from libs.bus.connection import Bus
-from libs.bus.errors import JetStreamError
-from libs.bus.feed import StoredPush, read_pushes
-from libs.bus.headers import Headers
-from libs.bus.jetstream import ask
-from libs.bus.message import Message
-from libs.contracts import subjects
-from libs.contracts.ids import PlayerId
+from starwake.bus.connection import Bus
+from starwake.bus.errors import JetStreamError
+from starwake.bus.feed import StoredPush, read_pushes
+from starwake.bus.headers import Headers
+from starwake.bus.jetstream import ask
+from starwake.bus.message import Message
+from starwake.contracts import subjects
+from starwake.contracts.ids import PlayerId
 from tests.support.asking import ask as ask_as_gateway
 from tests.support.players import unique_player
 from tests.support.postgres import Connection, connect
@@ -48,7 +48,7 @@ requires = ["dock"]
 """
 
 
-class Refused(AssertionError):  # noqa: N818 - as in libs/contracts/reasons.py
+class Refused(AssertionError):  # noqa: N818 - as in libs/contracts/starwake/contracts/reasons.py
     """The service answered with an error."""
 
     def __init__(self, code: str, message: str, headers: Mapping[str, str]) -> None:

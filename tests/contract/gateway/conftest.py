@@ -13,12 +13,12 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from libs.bus.connection import Bus, BusOptions
-from libs.bus.feed import begin_epoch, read_feed
-from libs.bus.provision import provision
-from libs.bus.publish import JetStreamPublisher
-from libs.contracts import subjects
-from libs.contracts.ids import PlayerId
+from starwake.bus.connection import Bus, BusOptions
+from starwake.bus.feed import begin_epoch, read_feed
+from starwake.bus.provision import provision
+from starwake.bus.publish import JetStreamPublisher
+from starwake.contracts import subjects
+from starwake.contracts.ids import PlayerId
 from tests.support.eventually import eventually
 from tests.support.nats import NatsAddress
 from tests.support.service_process import ServiceProcess

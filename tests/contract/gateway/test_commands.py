@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from libs.bus.connection import Message
-from libs.contracts import frames
-from libs.contracts.commands import REFUSALS_HEADER
-from libs.contracts.reasons import ErrorCode
+from starwake.bus.connection import Message
+from starwake.contracts import frames
+from starwake.contracts.commands import REFUSALS_HEADER
+from starwake.contracts.reasons import ErrorCode
 from tests.contract.gateway.conftest import Gateway, StartGateway
 from tests.support.eventually import eventually
 

@@ -11,12 +11,12 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from libs.contracts import frames
+from starwake.contracts import frames
 from tests.contract.gateway.conftest import StartGateway
 from tests.support.eventually import eventually
 
 if TYPE_CHECKING:
-    from libs.bus.connection import Message
+    from starwake.bus.connection import Message
 
 Names = Callable[[], str]
 

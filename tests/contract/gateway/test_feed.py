@@ -9,11 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from libs.bus.connection import Bus, BusOptions
-from libs.bus.feed import read_feed
-from libs.bus.jetstream import ask
-from libs.contracts import subjects
-from libs.contracts.ids import PlayerId
+from starwake.bus.connection import Bus, BusOptions
+from starwake.bus.feed import read_feed
+from starwake.bus.jetstream import ask
+from starwake.contracts import subjects
+from starwake.contracts.ids import PlayerId
 from tests.contract.gateway.conftest import Gateway, Player, StartGateway, prepare_streams
 from tests.contract.gateway.raw import CountingClient, RawSocket, handshake
 from tests.support.eventually import eventually

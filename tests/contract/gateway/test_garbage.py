@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from libs.bus.publish import JetStreamPublisher
-from libs.contracts import subjects
-from libs.contracts.ids import PlayerId
+from starwake.bus.publish import JetStreamPublisher
+from starwake.contracts import subjects
+from starwake.contracts.ids import PlayerId
 from tests.contract.gateway.conftest import Gateway
 
 

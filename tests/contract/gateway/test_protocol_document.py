@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 from jsonschema import Draft202012Validator
 
-from libs.contracts import subjects
-from libs.contracts.ids import PlayerId
-from libs.contracts.reasons import CloseCode, ErrorCode
-from services.gateway import protocol_document
+from starwake.contracts import subjects
+from starwake.contracts.ids import PlayerId
+from starwake.contracts.reasons import CloseCode, ErrorCode
+from starwake.gateway import protocol_document
 from tests.contract.gateway.conftest import Gateway
 from tests.support.node import node_environment, node_folder, npm_install
 

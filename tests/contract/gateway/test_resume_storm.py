@@ -9,15 +9,15 @@ from urllib.parse import urlsplit
 import pytest
 from prometheus_client import REGISTRY
 
-from libs.bus.connection import Bus
-from libs.bus.message import Outgoing
-from libs.bus.publish import JetStreamPublisher
-from libs.contracts import subjects
-from libs.contracts.events import encode_body
-from libs.contracts.ids import PlayerId
-from libs.contracts.times import from_rfc3339
-from services.gateway.histories import Crowded, Histories
-from services.gateway.tasks import Tasks
+from starwake.bus.connection import Bus
+from starwake.bus.message import Outgoing
+from starwake.bus.publish import JetStreamPublisher
+from starwake.contracts import subjects
+from starwake.contracts.events import encode_body
+from starwake.contracts.ids import PlayerId
+from starwake.contracts.times import from_rfc3339
+from starwake.gateway.histories import Crowded, Histories
+from starwake.gateway.tasks import Tasks
 from tests.contract.gateway.conftest import Gateway, Player, StartGateway, prepare_streams
 from tests.contract.gateway.raw import handshake
 from tests.support.eventually import eventually

@@ -11,8 +11,8 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from libs.bus.revocations import publish_revocation
-from libs.contracts.ids import PlayerId
+from starwake.bus.revocations import publish_revocation
+from starwake.contracts.ids import PlayerId
 from tests.contract.gateway.conftest import Gateway, StartGateway
 
 Names = Callable[[], str]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from libs.bus.connection import Bus
-from libs.bus.options import BusOptions
+from starwake.bus.connection import Bus
+from starwake.bus.options import BusOptions
 from tests.contract.scheduler.universe import Universe
 from tests.support.nats import LocalNats
 from tests.support.postgres import LocalPostgres

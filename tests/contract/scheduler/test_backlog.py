@@ -1,7 +1,7 @@
 """Much overdue after an outage: it is worked off beside what comes due now, and does not delay it."""
 
-from libs.bus.jetstream import stream_info
-from libs.bus.streams import NOTIFICATIONS
+from starwake.bus.jetstream import stream_info
+from starwake.bus.streams import NOTIFICATIONS
 from tests.contract.scheduler.conftest import StartScheduler
 from tests.contract.scheduler.universe import Universe
 from tests.support.eventually import eventually

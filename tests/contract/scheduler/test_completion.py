@@ -3,7 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-from libs.contracts.builds import FollowUp
+from starwake.contracts.builds import FollowUp
 from tests.contract.scheduler.conftest import StartScheduler
 from tests.contract.scheduler.universe import Universe
 from tests.support.eventually import eventually

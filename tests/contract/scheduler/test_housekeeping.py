@@ -1,7 +1,7 @@
 """What nobody needs any more is forgotten, and nothing before its time."""
 
-from libs.store.database import Database
-from services.scheduler.housekeeping import keep_house
+from starwake.scheduler.housekeeping import keep_house
+from starwake.store.database import Database
 from tests.support.postgres import connect
 
 OLD, YOUNG = "7 days 1 minute", "6 days 23 hours"

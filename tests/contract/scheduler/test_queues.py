@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from libs.contracts.ids import new_id
+from starwake.contracts.ids import new_id
 from tests.contract.scheduler.conftest import StartScheduler
 from tests.contract.scheduler.universe import Universe
 from tests.support.eventually import eventually

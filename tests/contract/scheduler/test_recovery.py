@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from libs.contracts.alarms import build_alarm
-from libs.contracts.builds import BuildRecord
-from libs.telling import faults
+from starwake.contracts.alarms import build_alarm
+from starwake.contracts.builds import BuildRecord
+from starwake.outbox import faults
 from tests.contract.scheduler.conftest import StartScheduler
 from tests.contract.scheduler.universe import Universe
 from tests.support.eventually import eventually

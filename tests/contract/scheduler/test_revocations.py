@@ -4,12 +4,12 @@ import shutil
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-from libs.bus.errors import BusError
-from libs.bus.revocations import publish_revocation, stored_revocations
-from libs.contracts.ids import PlayerId
-from libs.contracts.times import truncate
-from libs.store.database import Database
-from services.scheduler.housekeeping import keep_house
+from starwake.bus.errors import BusError
+from starwake.bus.revocations import publish_revocation, stored_revocations
+from starwake.contracts.ids import PlayerId
+from starwake.contracts.times import truncate
+from starwake.scheduler.housekeeping import keep_house
+from starwake.store.database import Database
 from tests.contract.scheduler.conftest import StartScheduler
 from tests.contract.scheduler.universe import Universe
 from tests.support.eventually import eventually

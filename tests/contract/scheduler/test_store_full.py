@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from typing_extensions import override
 
-from libs.bus.errors import JetStreamError
-from libs.bus.jetstream import ask
-from libs.bus.publish import JetStreamPublisher
-from libs.bus.streams import NOTIFICATIONS
-from libs.cli.embedded.nats import NatsServer
+from starwake.bus.errors import JetStreamError
+from starwake.bus.jetstream import ask
+from starwake.bus.publish import JetStreamPublisher
+from starwake.bus.streams import NOTIFICATIONS
+from starwake.cli.embedded.nats import NatsServer
 from tests.contract.scheduler.conftest import StartScheduler
 from tests.contract.scheduler.universe import Universe
 from tests.support.eventually import eventually

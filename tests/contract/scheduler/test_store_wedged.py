@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
-from libs.bus.errors import BusTimeout
-from libs.bus.publish import JetStreamPublisher
+from starwake.bus.errors import BusTimeout
+from starwake.bus.publish import JetStreamPublisher
 from tests.contract.scheduler.conftest import StartScheduler
 from tests.contract.scheduler.universe import Universe
 from tests.support.eventually import eventually

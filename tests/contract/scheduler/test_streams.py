@@ -5,11 +5,11 @@ import shutil
 from contextlib import suppress
 from datetime import timedelta
 
-from libs.bus.errors import BusError
-from libs.bus.feed import read_feed, read_pushes
-from libs.bus.jetstream import ask, stream_info
-from libs.bus.streams import NOTIFICATIONS, SCHEDULER, TIMERS
-from libs.contracts.ids import PlayerId
+from starwake.bus.errors import BusError
+from starwake.bus.feed import read_feed, read_pushes
+from starwake.bus.jetstream import ask, stream_info
+from starwake.bus.streams import NOTIFICATIONS, SCHEDULER, TIMERS
+from starwake.contracts.ids import PlayerId
 from tests.contract.scheduler.conftest import StartScheduler
 from tests.contract.scheduler.universe import Universe
 from tests.support.eventually import eventually

@@ -9,19 +9,19 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from libs.bus.alarms import Alarms
-from libs.bus.connection import Bus
-from libs.bus.errors import BusError
-from libs.bus.feed import StoredPush, read_pushes
-from libs.bus.jetstream import stream_info
-from libs.bus.publish import JetStreamPublisher
-from libs.bus.streams import TIMERS
-from libs.contracts.alarms import build_alarm
-from libs.contracts.builds import BuildRecord, BuildState, FollowUp
-from libs.contracts.events import BUILD_STARTED, build_event
-from libs.contracts.ids import BuildId, PlayerId, Revision, new_id
-from libs.contracts.times import truncate
-from libs.contracts.world_events import EventRecord, event_alarm
+from starwake.bus.alarms import Alarms
+from starwake.bus.connection import Bus
+from starwake.bus.errors import BusError
+from starwake.bus.feed import StoredPush, read_pushes
+from starwake.bus.jetstream import stream_info
+from starwake.bus.publish import JetStreamPublisher
+from starwake.bus.streams import TIMERS
+from starwake.contracts.alarms import build_alarm
+from starwake.contracts.builds import BuildRecord, BuildState, FollowUp
+from starwake.contracts.events import BUILD_STARTED, build_event
+from starwake.contracts.ids import BuildId, PlayerId, Revision, new_id
+from starwake.contracts.times import truncate
+from starwake.contracts.world_events import EventRecord, event_alarm
 from tests.support.eventually import eventually
 
 if TYPE_CHECKING:

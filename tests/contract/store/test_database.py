@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from libs.store.database import Connection, Database
-from libs.store.errors import StoreConflict, StoreError, StoreUnavailable
+from starwake.store.database import Connection, Database
+from starwake.store.errors import StoreConflict, StoreError, StoreUnavailable
 from tests.support.eventually import eventually
 from tests.support.postgres import LocalPostgres, connect
 

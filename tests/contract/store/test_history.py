@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import pytest
 
-from libs.store import sql
-from libs.store.database import INDEXES_ONLY
-from libs.store.tables import metadata
+from starwake.store import sql
+from starwake.store.database import INDEXES_ONLY
+from starwake.store.tables import metadata
 from tests.support.postgres import Connection, LocalPostgres, connect
 
 ENDED = 8_000

@@ -9,15 +9,15 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from libs.contracts.builds import BuildRecord, BuildState, FollowUp
-from libs.contracts.events import BUILD_STARTED, build_event
-from libs.contracts.ids import BuildId, CommandId, PlayerId, Revision, new_id
-from libs.contracts.queued import QueuedOrder
-from libs.store import sql
-from libs.store.builds import list_builds, list_queued
-from libs.store.database import INDEXES_ONLY, Database
-from libs.store.errors import StoreConflict, StoreError
-from libs.store.orders import (
+from starwake.contracts.builds import BuildRecord, BuildState, FollowUp
+from starwake.contracts.events import BUILD_STARTED, build_event
+from starwake.contracts.ids import BuildId, CommandId, PlayerId, Revision, new_id
+from starwake.contracts.queued import QueuedOrder
+from starwake.store import sql
+from starwake.store.builds import list_builds, list_queued
+from starwake.store.database import INDEXES_ONLY, Database
+from starwake.store.errors import StoreConflict, StoreError
+from starwake.store.orders import (
     COUNTED_EACH_TIME,
     Ask,
     Busy,
@@ -30,7 +30,7 @@ from libs.store.orders import (
     note_held,
     write_batch,
 )
-from libs.store.outbox import read_earlier, read_untold
+from starwake.store.outbox import read_earlier, read_untold
 
 ADA = PlayerId("ada")
 BOB = PlayerId("bob")

@@ -11,9 +11,9 @@ from typing import Literal, cast
 
 import pytest
 
-from libs.store.database import INDEXES_ONLY, Database
-from libs.store.migrate import migrate
-from libs.store.schema import check_schema
+from starwake.store.database import INDEXES_ONLY, Database
+from starwake.store.migrate import migrate
+from starwake.store.schema import check_schema
 from tests.support.pgbouncer import pgbouncer
 
 pytestmark = pytest.mark.needs("pgbouncer")
@@ -45,7 +45,7 @@ async def test_without_a_pooler_none_is_seen(database_url: str) -> None:
 
 async def test_doctor_names_the_pooler_and_what_it_has_to_hold(pooled_url: str, tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "libs.cli.main", "doctor", "--json", "--data", str(tmp_path)),
+        *(sys.executable, "-m", "starwake.cli.main", "doctor", "--json", "--data", str(tmp_path)),
         stdout=asyncio.subprocess.PIPE,
         env=os.environ | {"STARWAKE_DATABASE_URL": pooled_url, "STARWAKE_NATS_URL": "nats://127.0.0.1:9"},
     )

@@ -4,10 +4,10 @@ import asyncio
 
 from alembic.script import ScriptDirectory
 
-from libs.store.database import Database
-from libs.store.migrate import differences, main, migrate
-from libs.store.schema import MIGRATIONS, check_schema, head, known_revisions
-from libs.store.sql import load
+from starwake.store.database import Database
+from starwake.store.migrate import differences, main, migrate
+from starwake.store.schema import MIGRATIONS, check_schema, head, known_revisions
+from starwake.store.sql import load
 from tests.support.postgres import connect
 from tests.unit.store.test_sql import TOPICS
 

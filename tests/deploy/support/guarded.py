@@ -15,8 +15,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from deploy.credentials.identities import Slot
-from libs.bus.connection import Bus, BusOptions
-from libs.bus.provision import provision
+from starwake.bus.connection import Bus, BusOptions
+from starwake.bus.provision import provision
 from tests.deploy.support.nats import NatsServer
 from tests.deploy.support.postgres import GuardedDatabase
 from tests.support.service_process import ServiceProcess

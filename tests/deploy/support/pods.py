@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from libs.cli.embedded.nats import nats_server_binary
+from starwake.cli.embedded.nats import nats_server_binary
 from tests.deploy.support.images import podman
 from tests.deploy.support.render import Resource, containers_of, named, of_kind, pod_of
 

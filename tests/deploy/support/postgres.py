@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
 from deploy.credentials.identities import DATABASE_ROLES
-from libs.store.migrate import migrate
+from starwake.store.migrate import migrate
 from tests.deploy.support.nats import REPOSITORY
 from tests.support.postgres import LocalPostgres, connect
 

@@ -5,7 +5,7 @@ import random
 from collections.abc import Sequence
 from typing import Self, cast
 
-from libs.bus.options import BusOptions
+from starwake.bus.options import BusOptions
 from tests.chaos.campaign import Verdict, judged
 from tests.chaos.clients import Client
 from tests.chaos.history import Happening, Order

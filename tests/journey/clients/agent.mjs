@@ -1,6 +1,6 @@
 // starwake.js at the other end of a pipe: one JSON object a line in, one a line out. See agents.py.
 import { createInterface } from "node:readline";
-import { CommandRefused, CommandTimeout, LineClosed, Starwake } from "../../../services/gateway/web/starwake.js";
+import { CommandRefused, CommandTimeout, LineClosed, Starwake } from "../../../services/gateway/starwake/gateway/web/starwake.js";
 
 /** @type {Map<string, {client: Starwake, events: object[], waiting: ((event: object | null) => void)[]}>} */
 const sessions = new Map();

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from libs.client import (
+from starwake.client import (
     CommandError,
     Connected,
     Disconnected,
@@ -46,7 +46,7 @@ class Agent(Protocol):
 
 
 class PythonAgent:
-    """libs.client, in this process."""
+    """starwake.client, in this process."""
 
     def __init__(self, auth: Literal["header", "frame"]) -> None:
         self._auth: Literal["header", "frame"] = auth

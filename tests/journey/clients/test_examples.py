@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from libs.client import Starwake
+from starwake.client import Starwake
 from tests.support.players import unique_player
 from tests.support.stack import Stack
 

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.bus.headers import Headers, description_of, encode_headers, find_header, status_of
-from libs.bus.message import Message
+from starwake.bus.headers import Headers, description_of, encode_headers, find_header, status_of
+from starwake.bus.message import Message
 
 REPUBLISHED = (
     b"NATS/1.0\r\nNats-Msg-Id: b.1\r\nNats-Stream: NOTIFICATIONS\r\nNats-Subject: notify.player.ada\r\n"

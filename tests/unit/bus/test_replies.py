@@ -2,9 +2,9 @@
 
 import asyncio
 
-from libs.bus.errors import BusTimeout
-from libs.bus.message import Message
-from libs.bus.replies import Answer, Replies
+from starwake.bus.errors import BusTimeout
+from starwake.bus.message import Message
+from starwake.bus.replies import Answer, Replies
 
 
 async def test_requests_end_at_their_own_timeout_whatever_was_asked_between_them() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from libs.bus.connection import is_too_old
+from starwake.bus.connection import is_too_old
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from libs.bus.streams import (
+from starwake.bus.streams import (
     FREE_STREAM_FIELDS,
     NOTIFICATIONS,
     TIMERS,

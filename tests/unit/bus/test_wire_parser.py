@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.bus.message import Message
-from libs.bus.wire_parser import WireParser, WireSubscription
+from starwake.bus.message import Message
+from starwake.bus.wire_parser import WireParser, WireSubscription
 
 
 class Ear:

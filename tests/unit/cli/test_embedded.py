@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from libs.cli.embedded.data_directory import locked, secrets_of
-from libs.cli.embedded.errors import DataDirectoryError
-from libs.cli.embedded.keeper import pause_before_restart
-from libs.cli.embedded.nats import MEMORY_LIMIT, environment
-from libs.cli.embedded.plan import UpOptions, make_plan
-from libs.cli.embedded.ports import free_ports, is_free
-from libs.cli.embedded.probes import probe
-from libs.cli.embedded.process import Launch, last_words, start
-from libs.cli.embedded.state import (
+from starwake.cli.embedded.data_directory import locked, secrets_of
+from starwake.cli.embedded.errors import DataDirectoryError
+from starwake.cli.embedded.keeper import pause_before_restart
+from starwake.cli.embedded.nats import MEMORY_LIMIT, environment
+from starwake.cli.embedded.plan import UpOptions, make_plan
+from starwake.cli.embedded.ports import free_ports, is_free
+from starwake.cli.embedded.probes import probe
+from starwake.cli.embedded.process import Launch, last_words, start
+from starwake.cli.embedded.state import (
     PartState,
     StackState,
     Supervisor,
@@ -134,7 +134,7 @@ async def test_nothing_that_listens_answers_no_probe() -> None:
 async def test_a_child_in_a_session_of_its_own_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     program = f"""
 import asyncio, pathlib, sys
-from libs.cli.embedded.process import Launch, last_words, start
+from starwake.cli.embedded.process import Launch, last_words, start
 async def main():
     child = await start(Launch("sleep", ("sleep", "1000"), pathlib.Path({str(tmp_path)!r}) / "log"))
     pathlib.Path({str(tmp_path / "pid")!r}).write_text(str(child.pid))
@@ -163,7 +163,7 @@ async def test_a_child_that_does_not_stop_in_time_is_killed(tmp_path: Path) -> N
 def test_the_command_line_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
     environment = {"PATH": os.environ["PATH"]}
     tried = subprocess.run(
-        [sys.executable, "-m", "libs.cli.main", "status", "--data", str(tmp_path)],
+        [sys.executable, "-m", "starwake.cli.main", "status", "--data", str(tmp_path)],
         capture_output=True,
         text=True,
         check=False,
@@ -178,7 +178,7 @@ def test_the_command_line_says_what_is_wrong_in_one_line(tmp_path: Path) -> None
 
 def command_line(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "libs.cli.main", *words],
+        [sys.executable, "-m", "starwake.cli.main", *words],
         capture_output=True,
         text=True,
         check=False,
@@ -211,7 +211,7 @@ def test_play_at_a_dead_address_says_to_check_the_address(tmp_path: Path) -> Non
 def test_a_nats_that_is_not_there_is_named_by_its_address_alone(tmp_path: Path) -> None:
     (port,) = free_ports(1)
     tried = subprocess.run(
-        [sys.executable, "-m", "libs.cli.main", "revoke", "ada", "--data", str(tmp_path)],
+        [sys.executable, "-m", "starwake.cli.main", "revoke", "ada", "--data", str(tmp_path)],
         capture_output=True,
         text=True,
         check=False,

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from libs.cli.announce import cancel_announcement, cautions, make_announcement, moment_of
-from libs.cli.doctor import nats_version_finding, outbox_findings, skew_finding
-from libs.cli.durations import parse_duration
-from libs.cli.errors import CliError
-from libs.cli.status import PartStatus, as_lines
-from libs.contracts.commands import Announce
-from libs.store.outbox import Backlog
+from starwake.cli.announce import cancel_announcement, cautions, make_announcement, moment_of
+from starwake.cli.doctor import nats_version_finding, outbox_findings, skew_finding
+from starwake.cli.durations import parse_duration
+from starwake.cli.errors import CliError
+from starwake.cli.status import PartStatus, as_lines
+from starwake.contracts.commands import Announce
+from starwake.store.outbox import Backlog
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from libs.client import backoff
+from starwake.client import backoff
 from tests.unit.client.universe import Universe
 
 

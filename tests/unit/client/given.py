@@ -3,11 +3,11 @@
 import json
 from typing import Any, Literal, TypedDict, Unpack
 
-from libs.client.backoff import Dice
-from libs.client.effects import Deliver, Effect, Send
-from libs.client.protocol import Protocol
-from libs.client.values import Push
-from libs.contracts.frames import Position
+from starwake.client.backoff import Dice
+from starwake.client.effects import Deliver, Effect, Send
+from starwake.client.protocol import Protocol
+from starwake.client.values import Push
+from starwake.contracts.frames import Position
 
 SERVER_TIME = "2026-11-22T10:00:00.000Z"
 

@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from libs.client.clock import Clock
-from libs.client.inbox import Entry, Inbox
-from libs.client.values import Connected, Disconnected, Missed, Notice, Push
+from starwake.client.clock import Clock
+from starwake.client.inbox import Entry, Inbox
+from starwake.client.values import Connected, Disconnected, Missed, Notice, Push
 
 T0 = datetime(2026, 11, 22, 10, tzinfo=UTC)
 UP = Connected(player="ada", session="s", recovered=True)

@@ -8,9 +8,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from libs.client.effects import Deliver, Effect, Hangup, Reopen
-from libs.client.protocol import Phase, Protocol
-from libs.client.values import Missed, Push
+from starwake.client.effects import Deliver, Effect, Hangup, Reopen
+from starwake.client.protocol import Phase, Protocol
+from starwake.client.values import Missed, Push
 
 Feed = Literal["player", "all"]
 FEEDS = st.sampled_from(["player", "all"])

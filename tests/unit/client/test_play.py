@@ -10,14 +10,14 @@ import pytest
 from prompt_toolkit.input import PipeInput, create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
-from libs.cli import play as play_module
-from libs.cli.play_orders import Cancel, NotUnderstood, Order, Quit, Show, SpeedUp, Start, Wait, complete, parse
-from libs.cli.play_plain import play_plain
-from libs.cli.play_screen import play_on_screen, render
-from libs.cli.play_session import PlaySession
-from libs.cli.play_state import PlayState
-from libs.cli.play_words import duration, of_push
-from libs.client import Build, BuildState, Kind, Push, Starwake
+from starwake.cli import play as play_module
+from starwake.cli.play_orders import Cancel, NotUnderstood, Order, Quit, Show, SpeedUp, Start, Wait, complete, parse
+from starwake.cli.play_plain import play_plain
+from starwake.cli.play_screen import play_on_screen, render
+from starwake.cli.play_session import PlaySession
+from starwake.cli.play_state import PlayState
+from starwake.cli.play_words import duration, of_push
+from starwake.client import Build, BuildState, Kind, Push, Starwake
 from tests.support.eventually import eventually
 from tests.unit.client.living import LivingUniverse
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from libs.client import (
+from starwake.client import (
     CannotConnect,
     Connected,
     Disconnected,

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from libs.client.effects import Effect, Hangup, Reopen, Stop
-from libs.client.errors import NotAuthenticated, SessionEnded
-from libs.client.protocol import Phase
-from libs.client.values import Connected, Disconnected, Missed, Push
-from libs.contracts.frames import Position
+from starwake.client.effects import Effect, Hangup, Reopen, Stop
+from starwake.client.errors import NotAuthenticated, SessionEnded
+from starwake.client.protocol import Phase
+from starwake.client.values import Connected, Disconnected, Missed, Push
+from starwake.contracts.frames import Position
 from tests.unit.client.given import SERVER_TIME, delivered, hello, live, ping, protocol, push, sent, seqs
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from libs.client.effects import Answered, Effect, FetchToken, Hangup, Reopen
+from starwake.client.effects import Answered, Effect, FetchToken, Hangup, Reopen
 from tests.unit.client.given import SERVER_TIME, hello, live, ping, protocol, push, sent, seqs
 
 

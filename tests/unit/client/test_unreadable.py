@@ -2,7 +2,7 @@
 
 import pytest
 
-from libs.client.effects import Reopen
+from starwake.client.effects import Reopen
 from tests.unit.client.given import delivered, least, live, protocol, push, seqs
 
 

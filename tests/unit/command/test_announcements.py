@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from libs.contracts.commands import Announce
-from libs.contracts.reasons import Refusal
-from libs.contracts.times import to_rfc3339
-from libs.contracts.world_events import EventRecord
-from services.command.announcements import plan
+from starwake.command.announcements import plan
+from starwake.contracts.commands import Announce
+from starwake.contracts.reasons import Refusal
+from starwake.contracts.times import to_rfc3339
+from starwake.contracts.world_events import EventRecord
 from tests.unit.command.rows import NOW
 
 

@@ -9,15 +9,16 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from libs.contracts.builds import BuildRecord, BuildState, FollowUp
-from libs.contracts.ids import BuildId, CommandId, PlayerId
-from libs.contracts.reasons import ErrorCode, Refusal
-from libs.store.orders import Busy, Loaded, PlayerRows
-from services.command.decide import Decision, ask_of, decide
-from services.command.game import Order, Outcome, Player, order
-from services.command.handlers import BUILT_IN, BuildStart
-from services.command.requests import OrderParser, Request
-from services.command.rules import Transition, World
+from starwake.command.decide import Decision, ask_of, decide
+from starwake.command.game import Order, Outcome, Player, order
+from starwake.command.handlers import BUILT_IN
+from starwake.command.requests import OrderParser, Request
+from starwake.command.rules import Transition, World
+from starwake.contracts.builds import BuildRecord, BuildState, FollowUp
+from starwake.contracts.commands import BuildStart
+from starwake.contracts.ids import BuildId, CommandId, PlayerId
+from starwake.contracts.reasons import ErrorCode, Refusal
+from starwake.store.orders import Busy, Loaded, PlayerRows
 from tests.unit.command.rows import ADA, NOW, building, catalogue, world
 
 SITE = "luna-1"

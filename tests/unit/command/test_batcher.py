@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from services.command.batcher import Batcher
+from starwake.command.batcher import Batcher
 
 
 class Worker:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.command.catalogue import Catalogue, CatalogueError, load_catalogue, parse_duration
+from starwake.command.catalogue import Catalogue, CatalogueError, load_catalogue, parse_duration
 
 
 def loaded(tmp_path: Path, text: str, time_scale: float = 1.0) -> Catalogue:

@@ -5,16 +5,16 @@ import json
 
 import msgspec
 
-from libs.contracts.builds import BuildState
-from libs.contracts.commands import REFUSALS_HEADER
-from libs.contracts.ids import CommandId, PlayerId
-from libs.store.orders import Ask, Busy, Loaded, PlayerRows, Writes
-from services.command.catalogue import Kind
-from services.command.decide import ask_of, decide
-from services.command.game import Order, Outcome, Player, order
-from services.command.handlers import BUILT_IN, BuildStart
-from services.command.requests import OrderParser, Request
-from services.command.rules import World
+from starwake.command.catalogue import Kind
+from starwake.command.decide import ask_of, decide
+from starwake.command.game import Order, Outcome, Player, order
+from starwake.command.handlers import BUILT_IN
+from starwake.command.requests import OrderParser, Request
+from starwake.command.rules import World
+from starwake.contracts.builds import BuildState
+from starwake.contracts.commands import REFUSALS_HEADER, BuildStart
+from starwake.contracts.ids import CommandId, PlayerId
+from starwake.store.orders import Ask, Busy, Loaded, PlayerRows, Writes
 from tests.unit.command.rows import ADA, NOW, building, catalogue, world
 
 PARSER = OrderParser(BUILT_IN)

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from libs.contracts.events import completion_events
-from libs.contracts.ids import PlayerId
-from libs.contracts.reasons import ErrorCode
-from libs.store.orders import Loaded, PlayerRows
-from services.command import catalogue as catalogues
-from services.command.catalogue import CatalogueError, load_catalogue
-from services.command.decide import Decision, ask_of, decide
-from services.command.extensions import Game, OrdersError, load_game
-from services.command.requests import OrderParser, Request
-from services.command.rules import World
+from starwake.command import catalogue as catalogues
+from starwake.command.catalogue import CatalogueError, load_catalogue
+from starwake.command.decide import Decision, ask_of, decide
+from starwake.command.extensions import Game, OrdersError, load_game
+from starwake.command.requests import OrderParser, Request
+from starwake.command.rules import World
+from starwake.contracts.events import completion_events
+from starwake.contracts.ids import PlayerId
+from starwake.contracts.reasons import ErrorCode
+from starwake.store.orders import Loaded, PlayerRows
 from tests.unit.command.rows import NOW
 
 KIND = "sounding"
@@ -96,24 +96,24 @@ def test_surveys_end_in_discovered_stars() -> None:
 MODULES = {
     "broken": ("1 / 0", "ZeroDivisionError"),
     "taken": (
-        "from services.command.handlers import start\nfrom dataclasses import replace\nagain = replace(start)",
+        "from starwake.command.handlers import start\nfrom dataclasses import replace\nagain = replace(start)",
         "two commands called build.start",
     ),
     "unnamed": (
         """
-from libs.contracts.commands import NoArgs
-from services.command.game import order, Player, Outcome
+from starwake.contracts.commands import NoArgs
+from starwake.command.game import order, Player, Outcome
 @order('One')
 def one(args: NoArgs, player: Player) -> Outcome: ...
 """,
         "dotted",
     ),
     "untyped": (
-        "from services.command.game import order\n@order('a.b')\ndef one(args, player): ...",
+        "from starwake.command.game import order\n@order('a.b')\ndef one(args, player): ...",
         "annotated with a msgspec Struct",
     ),
     "twice": (
-        "from services.command.game import completion\n@completion('survey')\ndef more(build): return []",
+        "from starwake.command.game import completion\n@completion('survey')\ndef more(build): return []",
         "survey is declared twice",
     ),
 }

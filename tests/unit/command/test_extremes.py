@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from libs.contracts.builds import BuildRecord
-from libs.contracts.commands import BuildCancel
-from libs.contracts.reasons import ErrorCode, Refusal
-from libs.contracts.times import LATEST, from_rfc3339
-from libs.store.orders import PlayerRows
-from services.command.catalogue import Catalogue, Kind, Reschedule
-from services.command.rules import World
+from starwake.command.catalogue import Catalogue, Kind, Reschedule
+from starwake.command.rules import World
+from starwake.contracts.builds import BuildRecord
+from starwake.contracts.commands import BuildCancel
+from starwake.contracts.reasons import ErrorCode, Refusal
+from starwake.contracts.times import LATEST, from_rfc3339
+from starwake.store.orders import PlayerRows
 from tests.unit.command.rows import NOW, building, player, world
 
 HOUR = timedelta(hours=1)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from services.command.catalogue import CatalogueError, check_size
-from services.command.paging import fitting
+from starwake.command.catalogue import CatalogueError, check_size
+from starwake.command.paging import fitting
 
 
 def test_a_page_takes_as_many_items_as_have_room_and_never_none() -> None:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.contracts.reasons import ErrorCode, Refusal
-from services.command.handlers import BUILT_IN
-from services.command.requests import OrderParser, Request, fingerprint
+from starwake.command.handlers import BUILT_IN
+from starwake.command.requests import OrderParser, Request, fingerprint
+from starwake.contracts.reasons import ErrorCode, Refusal
 
 PARSER = OrderParser(BUILT_IN)
 START = {"kind": "dock", "site": "luna-1"}

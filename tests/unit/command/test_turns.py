@@ -1,6 +1,6 @@
 """Reads take turns: nobody's many keep out another's few."""
 
-from services.command.turns import Turns
+from starwake.command.turns import Turns
 
 
 def test_one_of_each_owner_is_under_way_and_the_others_come_in_turn() -> None:

@@ -4,8 +4,8 @@ from typing import Any, cast
 
 import pytest
 
-from libs.contracts.builds import FollowUp
-from libs.contracts.follow_ups import MAX_FOLLOW_UPS, MAX_FOLLOW_UPS_BYTES, FollowUpError, checked_follow_ups
+from starwake.contracts.builds import FollowUp
+from starwake.contracts.follow_ups import MAX_FOLLOW_UPS, MAX_FOLLOW_UPS_BYTES, FollowUpError, checked_follow_ups
 
 
 def test_ordinary_follow_ups_are_taken_as_they_are() -> None:

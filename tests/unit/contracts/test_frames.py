@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.contracts import frames
-from libs.contracts.alarms import build_alarm, parse_build_alarm
-from libs.contracts.builds import BuildRecord, BuildState, FollowUp
-from libs.contracts.events import completion_events, encode_body, event_name
-from libs.contracts.ids import BuildId, PlayerId, Revision, is_player_id, new_id
-from libs.contracts.reasons import CloseCode, ErrorCode
-from libs.contracts.times import from_rfc3339, to_rfc3339, truncate
-from libs.contracts.world_events import EventRecord, event_alarm, parse_event_alarm
+from starwake.contracts import frames
+from starwake.contracts.alarms import build_alarm, parse_build_alarm
+from starwake.contracts.builds import BuildRecord, BuildState, FollowUp
+from starwake.contracts.events import completion_events, encode_body, event_name
+from starwake.contracts.ids import BuildId, PlayerId, Revision, is_player_id, new_id
+from starwake.contracts.reasons import CloseCode, ErrorCode
+from starwake.contracts.times import from_rfc3339, to_rfc3339, truncate
+from starwake.contracts.world_events import EventRecord, event_alarm, parse_event_alarm
 
 NOON = datetime(2026, 11, 22, 12, 0, 0, 123_000, tzinfo=UTC)
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from libs.contracts import frames
+from starwake.contracts import frames
 
 
 @pytest.mark.parametrize(

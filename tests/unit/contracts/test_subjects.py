@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.contracts import subjects
-from libs.contracts.ids import PlayerId, Revision, is_player_id, new_id
-from libs.contracts.subjects import AlarmKey
+from starwake.contracts import subjects
+from starwake.contracts.ids import PlayerId, Revision, is_player_id, new_id
+from starwake.contracts.subjects import AlarmKey
 
 _ID = "019a22b3-d98e-7596-a2f2-b959cfbb8f77"
 

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from services.gateway import keys as keys_module
-from services.gateway.auth import MAX_TOKEN_CHARACTERS, Authenticator, Identity, TokenRefused
-from services.gateway.keys import (
+from starwake.gateway import keys as keys_module
+from starwake.gateway.auth import MAX_TOKEN_CHARACTERS, Authenticator, Identity, TokenRefused
+from starwake.gateway.keys import (
     MIN_FETCH_INTERVAL_S,
     KeySet,
     KeysUnavailable,

@@ -4,11 +4,11 @@ import resource
 import subprocess
 import sys
 
-from services.gateway.descriptors import Descriptors
+from starwake.gateway.descriptors import Descriptors
 
 PROGRAM = """
 import resource
-from services.gateway.descriptors import raise_limit
+from starwake.gateway.descriptors import raise_limit
 resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))
 print(*raise_limit({connections}, 100), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 """

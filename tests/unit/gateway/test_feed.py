@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.contracts.retention import KEPT_PUSHES
-from libs.contracts.times import to_rfc3339
-from services.gateway.feed import MAX_HELD, Chain, Push, Verdict, is_recent, missed
+from starwake.contracts.retention import KEPT_PUSHES
+from starwake.contracts.times import to_rfc3339
+from starwake.gateway.feed import MAX_HELD, Chain, Push, Verdict, is_recent, missed
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 

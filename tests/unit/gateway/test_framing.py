@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
-from services.gateway import framing
-from services.gateway.framing import FrameReader, Incoming
+from starwake.gateway import framing
+from starwake.gateway.framing import FrameReader, Incoming
 
 MAX = 65_536
 

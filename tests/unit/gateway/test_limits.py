@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.contracts.frames import Command
-from services.gateway.crowd import ROLL_CALL_S, Crowd, Present
-from services.gateway.limits import TokenBucket, tokens_of
-from services.gateway.timers import RESOLUTION_S, TimerWheel
+from starwake.contracts.frames import Command
+from starwake.gateway.crowd import ROLL_CALL_S, Crowd, Present
+from starwake.gateway.limits import TokenBucket, tokens_of
+from starwake.gateway.timers import RESOLUTION_S, TimerWheel
 
 
 def test_a_bucket_lets_a_burst_through_and_then_its_rate() -> None:

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from services.gateway.settings import PlayersPortSettings
+from starwake.gateway.settings import PlayersPortSettings
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """How much is asked of a server at once follows how fast it answers."""
 
-from services.gateway.pace import Pace
+from starwake.gateway.pace import Pace
 
 
 def test_quick_answers_raise_it_step_by_step_up_to_the_most() -> None:

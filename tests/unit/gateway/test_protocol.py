@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from libs.contracts.ids import PlayerId
-from libs.contracts.reasons import CloseCode, ErrorCode
-from services.gateway import protocol
-from services.gateway.effects import (
+from starwake.contracts.ids import PlayerId
+from starwake.contracts.reasons import CloseCode, ErrorCode
+from starwake.gateway import protocol
+from starwake.gateway.effects import (
     Close,
     Effects,
     Forward,
@@ -20,8 +20,8 @@ from services.gateway.effects import (
     TellTime,
     Verify,
 )
-from services.gateway.limits import ConnectionLimits
-from services.gateway.protocol import Connection, Phase
+from starwake.gateway.limits import ConnectionLimits
+from starwake.gateway.protocol import Connection, Phase
 
 ADA = PlayerId("ada")
 TOKEN = {"token": "t"}

@@ -7,11 +7,11 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.contracts.ids import PlayerId
-from libs.contracts.reasons import CloseCode
-from services.gateway.effects import Effects, Forward, Send
-from services.gateway.limits import ConnectionLimits
-from services.gateway.protocol import Connection, Phase
+from starwake.contracts.ids import PlayerId
+from starwake.contracts.reasons import CloseCode
+from starwake.gateway.effects import Effects, Forward, Send
+from starwake.gateway.limits import ConnectionLimits
+from starwake.gateway.protocol import Connection, Phase
 
 ADA = PlayerId("ada")
 LIMITS = ConnectionLimits()

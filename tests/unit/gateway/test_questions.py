@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from libs.bus.errors import BusError, BusUnavailable
-from services.gateway.questions import Questions
-from services.gateway.tasks import Tasks
+from starwake.bus.errors import BusError, BusUnavailable
+from starwake.gateway.questions import Questions
+from starwake.gateway.tasks import Tasks
 from tests.support.eventually import eventually
 
 

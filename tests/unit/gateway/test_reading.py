@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.gateway.reading import MAX_TOGETHER, expected_wait_s, together_from
+from starwake.gateway.reading import MAX_TOGETHER, expected_wait_s, together_from
 
 
 @pytest.mark.parametrize("lows", [[], [1], [1, 500, 900]])

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from services.gateway.settings import PlayersPortSettings
+from starwake.gateway.settings import PlayersPortSettings
 
 _PROXIES = Path(__file__).parents[3] / "deploy" / "proxies"
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.auth import Authenticator, TokenRefused
-from services.gateway.keys import KeySet, SharedSecret
-from services.gateway.tokens import read_claims, read_token
+from starwake.gateway.auth import Authenticator, TokenRefused
+from starwake.gateway.keys import KeySet, SharedSecret
+from starwake.gateway.tokens import read_claims, read_token
 
 SECRET = "unit-tests-secret-of-some-forty-characters"  # noqa: S105 - only these tests know it
 CLAIMS = {"sub": "ada", "exp": int(time.time()) + 86_400}

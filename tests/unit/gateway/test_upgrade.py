@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.effects import Resume
-from services.gateway.upgrade import Accepted, Refused, Request, examine, read_request
+from starwake.gateway.effects import Resume
+from starwake.gateway.upgrade import Accepted, Refused, Request, examine, read_request
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="  # the example of RFC 6455, 1.3
 ABC = "a.b.c"

@@ -7,8 +7,8 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from libs.runtime.health import Health
-from libs.runtime.health_server import HealthServer
+from starwake.runtime.health import Health
+from starwake.runtime.health_server import HealthServer
 
 
 @pytest.fixture

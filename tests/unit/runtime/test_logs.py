@@ -2,7 +2,7 @@
 
 import pytest
 
-from libs.runtime.logs import hide_secrets, without_secrets
+from starwake.runtime.logs import hide_secrets, without_secrets
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJl"
 

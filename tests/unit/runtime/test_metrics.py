@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
-from libs.runtime.metrics import REQUEST_SECONDS, Histogram
+from starwake.runtime.metrics import REQUEST_SECONDS, Histogram
 
 _values = st.one_of(st.sampled_from((0.0, *REQUEST_SECONDS)), st.floats(0, 20))
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from libs.cli.embedded.process import Child, Launch, start
+from starwake.cli.embedded.process import Child, Launch, start
 from tests.support.eventually import eventually
 
 PROGRAM = """
 import asyncio, sys
-from libs.runtime.errors import StartError
-from libs.runtime.service import Runtime, run_service
-from libs.runtime.settings import ServiceSettings, load_settings
+from starwake.runtime.errors import StartError
+from starwake.runtime.service import Runtime, run_service
+from starwake.runtime.settings import ServiceSettings, load_settings
 
 async def main(runtime: Runtime) -> None:
     runtime.health.set_ready(True)

@@ -3,8 +3,8 @@
 import pytest
 from pydantic import SecretStr
 
-from libs.runtime.errors import SettingsError
-from libs.runtime.settings import (
+from starwake.runtime.errors import SettingsError
+from starwake.runtime.settings import (
     BusSettings,
     ServiceSettings,
     StoreSettings,

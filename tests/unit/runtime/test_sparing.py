@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from libs.runtime.sparing import SparingLogger
+from starwake.runtime.sparing import SparingLogger
 
 
 class Lines:

@@ -5,9 +5,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from libs.runtime.sampling import sampler
-from libs.runtime.settings import TracingSettings, load_settings
-from libs.runtime.tracing import OFF, Tracing, add_link, configure_tracing, trace_to_keep, traceparent_of
+from starwake.runtime.sampling import sampler
+from starwake.runtime.settings import TracingSettings, load_settings
+from starwake.runtime.tracing import OFF, Tracing, add_link, configure_tracing, trace_to_keep, traceparent_of
 
 REMOTE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331"
 

@@ -4,9 +4,9 @@ import ssl
 
 import pytest
 
-from libs.runtime.errors import SettingsError
-from libs.runtime.settings import BusSettings, StoreSettings, load_settings
-from libs.runtime.urls import bus_servers, database_arguments
+from starwake.runtime.errors import SettingsError
+from starwake.runtime.settings import BusSettings, StoreSettings, load_settings
+from starwake.runtime.urls import bus_servers, database_arguments
 
 MARK = "MARKER"
 

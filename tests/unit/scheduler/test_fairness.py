@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scheduler.fair import FairQueue
-from services.scheduler.recent import Recent
-from services.scheduler.turns import Turns
+from starwake.scheduler.fair import FairQueue
+from starwake.scheduler.recent import Recent
+from starwake.scheduler.turns import Turns
 from tests.unit.scheduler.test_hold import key
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.contracts.ids import Revision
-from libs.contracts.subjects import AlarmKey
-from services.scheduler.hold import Added, Held, Hold
+from starwake.contracts.ids import Revision
+from starwake.contracts.subjects import AlarmKey
+from starwake.scheduler.hold import Added, Held, Hold
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.bus.feed import FeedState
-from libs.contracts.ids import Revision
-from libs.contracts.subjects import AlarmKey
-from libs.store.feed_mark import FeedMark
-from libs.telling.guard import why_new_epoch
-from services.scheduler.reconcile import PendingRow, diff, split_at
+from starwake.bus.feed import FeedState
+from starwake.contracts.ids import Revision
+from starwake.contracts.subjects import AlarmKey
+from starwake.outbox.guard import why_new_epoch
+from starwake.scheduler.reconcile import PendingRow, diff, split_at
+from starwake.store.feed_mark import FeedMark
 
 STARTED = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 NOW = STARTED + timedelta(seconds=30)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-import libs.store.sql as loader
-from libs.store.sql import Queries, load
+import starwake.store.sql as loader
+from starwake.store.sql import Queries, load
 
 TOPICS = sorted(path.stem for path in (Path(loader.__file__).parent / "sql").glob("*.sql"))
 

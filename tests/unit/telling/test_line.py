@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.contracts.events import Notification
-from libs.contracts.ids import PlayerId
-from libs.store.outbox import OutboxRow
-from libs.telling.line import Line
+from starwake.contracts.events import Notification
+from starwake.contracts.ids import PlayerId
+from starwake.outbox.line import Line
+from starwake.store.outbox import OutboxRow
 
 
 class Outcomes:

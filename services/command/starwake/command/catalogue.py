@@ -1,0 +1,177 @@
+"""What can be built, how long it takes, and the game's limits: read once from a TOML file at the start."""
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+
+from starwake.contracts.subjects import is_name
+from starwake.runtime.errors import RuntimeFailure
+
+DEFAULT: Final = Path(__file__).with_name("catalogue.toml")
+
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)d)? ?(?:(\d+(?:\.\d+)?)h)? ?(?:(\d+(?:\.\d+)?)m)? ?(?:(\d+(?:\.\d+)?)s)?\Z")
+_LONGEST = timedelta(days=3650)
+_SHORTEST = timedelta(milliseconds=1)
+
+_Factor = Annotated[float, msgspec.Meta(ge=0, le=1000)]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+_Text = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+
+
+class CatalogueError(RuntimeFailure):
+    """The catalogue cannot be used; the text is one line that says where and why."""
+
+
+class Reschedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How far a build may be moved: the shares of its duration that it must take at least and at most."""
+
+    min_factor: _Factor = 0.0
+    max_factor: _Factor = 1.0
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much one player may have going on at the same time."""
+
+    builds_at_once: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 250
+    queued_per_site: _Count = 5
+    queued_per_player: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 100
+
+
+class Kind(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that can be built; `duration` is what counts now, the time scale applied."""
+
+    name: str
+    title: str
+    duration: timedelta
+    description: str = ""
+    category: str = "other"
+    requires: tuple[str, ...] = ()
+    reschedule: Reschedule | None = None
+    command: str = "build.start"
+
+    def view(self) -> dict[str, object]:
+        """What `catalogue.list` tells of it."""
+        return {
+            "kind": self.name,
+            "title": self.title,
+            "description": self.description,
+            "category": self.category,
+            "duration_s": self.duration / timedelta(seconds=1),
+            "requires": self.requires,
+            "reschedulable": self.reschedule is not None,
+            "reschedule": self.reschedule,
+            "command": self.command,
+        }
+
+
+class Catalogue:
+    """All kinds by name, in the file's order, and the limits."""
+
+    def __init__(self, kinds: Iterable[Kind], limits: Limits | None = None) -> None:
+        self.kinds: Mapping[str, Kind] = {kind.name: kind for kind in kinds}
+        self.limits = limits or Limits()
+
+    def view(self) -> dict[str, object]:
+        """The result of `catalogue.list`."""
+        return {"kinds": [kind.view() for kind in self.kinds.values()], "limits": self.limits}
+
+    def get(self, name: str) -> Kind | None:
+        """The kind of this name, if there is one (any more)."""
+        return self.kinds.get(name)
+
+
+class _KindEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    title: _Text
+    duration: str
+    description: str = ""
+    category: str = "other"
+    requires: tuple[str, ...] = ()
+    reschedule: Reschedule | None = None
+    command: str = "build.start"
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    kinds: dict[str, _KindEntry]
+    limits: Limits = Limits()
+
+
+def load_catalogue(path: Path = DEFAULT, *, time_scale: float = 1.0) -> Catalogue:
+    """Read and check a catalogue; durations are divided by `time_scale`.
+
+    Raises:
+        CatalogueError: the file is not there, not TOML, or does not hold together.
+    """
+    try:
+        file = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _File)
+        kinds = [_kind(name, entry, time_scale) for name, entry in file.kinds.items()]
+        _check_requirements(kinds)
+    except (OSError, ValueError) as error:  # tomllib's and msgspec's errors are ValueErrors
+        raise CatalogueError(f"the catalogue {path} cannot be used: {error}") from error
+    return Catalogue(kinds, file.limits)
+
+
+def check_size(size: int, max_payload: int) -> None:
+    """Whether a reply of `size` bytes, all that `catalogue.list` answers, fits into one message of the bus.
+
+    Raises:
+        CatalogueError: it does not; no player would ever see a catalogue.
+    """
+    if size > max_payload:
+        raise CatalogueError(
+            f"the catalogue has {size:,} bytes as `catalogue.list` tells it, and NATS takes {max_payload:,} in one"
+            " message: fewer kinds, shorter descriptions, or a larger `max_payload` in the server's configuration"
+        )
+
+
+def parse_duration(text: str) -> timedelta:
+    """`45s`, `30m`, `6h`, `2d`, or larger units before smaller ones: `1d 12h`.
+
+    Raises:
+        ValueError: not a duration, or not between a millisecond and ten years.
+    """
+    match = _DURATION.match(text)
+    if match is None or not any(match.groups()):
+        raise ValueError(f"not a duration: {text!r} (such as '30m' or '1d 12h')")
+    days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    duration = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    if not _SHORTEST <= duration <= _LONGEST:
+        raise ValueError(f"a duration lies between a millisecond and ten years: {text!r}")
+    return duration
+
+
+def _kind(name: str, entry: _KindEntry, time_scale: float) -> Kind:
+    if not is_name(name) or "." in name:
+        raise ValueError(f"a kind's name is one lower-case word: {name!r}")
+    scaled = parse_duration(entry.duration) / _SHORTEST / time_scale
+    if scaled > _LONGEST / _SHORTEST:
+        raise ValueError(f"{name} takes longer than ten years by this time scale, {time_scale:g}")
+    milliseconds = max(1, round(scaled))
+    return Kind(
+        name=name,
+        title=entry.title,
+        duration=timedelta(milliseconds=milliseconds),
+        description=entry.description,
+        category=entry.category,
+        requires=entry.requires,
+        reschedule=entry.reschedule,
+        command=entry.command,
+    )
+
+
+def _check_requirements(kinds: list[Kind]) -> None:
+    """Each requirement exists, and none leads back to its own kind: such a one could never be built."""
+    by_name = {kind.name: kind for kind in kinds}
+    buildable: set[str] = set()
+    for kind in kinds:
+        missing = [name for name in kind.requires if name not in by_name]
+        if missing:
+            raise ValueError(f"{kind.name} requires {', '.join(missing)}, which is no kind")
+    while newly := [k.name for k in kinds if k.name not in buildable and buildable.issuperset(k.requires)]:
+        buildable.update(newly)
+    if stuck := sorted(set(by_name) - buildable):
+        raise ValueError(f"these require one another in a circle: {', '.join(stuck)}")

@@ -1,0 +1,145 @@
+"""Who may come in by the players' port, and what becomes of them."""
+
+import asyncio
+import time
+from collections.abc import Collection
+from http import HTTPStatus
+from typing import Final, Protocol
+
+from starwake.gateway import upgrade
+from starwake.gateway.auth import Authenticator, Identity, TokenRefused
+from starwake.gateway.keys import KeysUnavailable
+from starwake.gateway.session import Session, Surroundings
+from starwake.gateway.timers import Timed
+from starwake.gateway.websocket import WebSocket
+from starwake.runtime.logs import get_logger
+from starwake.runtime.sparing import SparingLogger
+
+_TOLD_BYTES: Final = 200
+
+_log = SparingLogger(get_logger("gateway.port"))
+
+
+class Waiting(Protocol):
+    """A connection whose token is looked at."""
+
+    async def admit(self, accepted: upgrade.Accepted, token: str) -> None:
+        """Open the WebSocket if the token holds, else refuse before the upgrade."""
+        ...
+
+
+class Door:
+    """Who may come in, and what becomes of them."""
+
+    def __init__(  # noqa: PLR0913 - the settings of the port
+        self,
+        surroundings: Surroundings,
+        authenticator: Authenticator,
+        *,
+        origins: Collection[str],
+        max_connections: int,
+        max_unauthenticated: int,
+        request_s: float,
+        answer_s: float,
+    ) -> None:
+        self._surroundings = surroundings
+        self._authenticator = authenticator
+        self._origins = origins
+        self._max_connections = max_connections
+        self._max_unauthenticated = max_unauthenticated
+        self._looking_up = 0
+        self.whole_request_s = request_s
+        self.answer_s = answer_s
+        self.draining = False
+
+    @property
+    def request_s(self) -> float:
+        """Seconds that the head of a request may take to arrive."""
+        return self._surroundings.limits.authentication_s
+
+    def examine(self, method: bytes, target: bytes, headers: upgrade.HeaderList) -> upgrade.Accepted | upgrade.Refused:
+        """Whether this upgrade request may go ahead, its token apart."""
+        hub = self._surroundings.hub
+        if self.draining:
+            return upgrade.come_later("the server is restarting", upgrade.soon())
+        if hub.sessions >= self._max_connections:
+            return upgrade.come_later("too many connections", upgrade.soon())
+        answer = upgrade.examine(method, target, headers, self._origins)
+        # Who brings a token is not kept out by those who bring none.
+        stranger = isinstance(answer, upgrade.Accepted) and answer.token is None
+        if stranger and hub.unauthenticated >= self._max_unauthenticated:
+            return upgrade.come_later("too many connections", upgrade.soon())
+        resumes = isinstance(answer, upgrade.Accepted) and answer.resume is not None
+        after_s = hub.come_later() if resumes else None
+        return answer if after_s is None else upgrade.come_later("too many players come back at once", after_s)
+
+    def may_look_up(self) -> bool:
+        """Whether one more token may wait for its key."""
+        return self._looking_up < self._max_unauthenticated
+
+    def log_refused_origin(self, headers: upgrade.HeaderList) -> None:
+        """Say which page was refused, and as which host it found this gateway."""
+        _log.warning(
+            "upgrade.origin_refused",
+            origin=_told(headers, b"origin"),
+            host=_told(headers, b"host"),
+            hint="have the proxy pass the Host header on, or name the origin in STARWAKE_ALLOWED_ORIGINS",
+        )
+
+    def expect(self, arrival: Timed) -> None:
+        """Have `arrival` ticked when it has said nothing for too long."""
+        self._surroundings.wheel.put(arrival, time.monotonic() + self.request_s)
+
+    def forget(self, arrival: Timed) -> None:
+        """Undo `expect`."""
+        self._surroundings.wheel.remove(arrival)
+
+    async def identify(self, token: str) -> Identity | upgrade.Refused:
+        """Whom the token in the upgrade request speaks for."""
+        try:
+            return await self._authenticator.identify(token)
+        except TokenRefused as refusal:
+            return upgrade.Refused(HTTPStatus.UNAUTHORIZED, str(refusal), upgrade.INVALID_TOKEN)
+        except KeysUnavailable as error:
+            return upgrade.come_later(str(error), upgrade.soon())
+
+    def open_at_once(self, transport: asyncio.Transport, request: upgrade.Request) -> WebSocket | None:
+        """Answer this request with a WebSocket, None where it is not to have one or its token's key must be fetched."""
+        accepted = self.examine(b"GET", request.target, request.headers)
+        if isinstance(accepted, upgrade.Refused):
+            return None
+        identity: Identity | None = None
+        if accepted.token is not None:
+            try:
+                identity = self._authenticator.identify_at_hand(accepted.token)
+            except TokenRefused:
+                return None
+            if identity is None:
+                return None
+        return self.open(transport, accepted, identity)
+
+    def open(self, transport: asyncio.Transport, accepted: upgrade.Accepted, identity: Identity | None) -> WebSocket:
+        """Answer the handshake and begin the session."""
+        surroundings = self._surroundings
+        limit = surroundings.limits.max_frame_bytes
+        web_socket = WebSocket(transport, accepted.response, max_frame_bytes=limit)
+        session = Session(surroundings, web_socket)
+        web_socket.attach(session)
+        transport.set_protocol(web_socket)
+        session.start(identity, accepted.resume)
+        return web_socket
+
+    def spawn(self, protocol: "Waiting", accepted: upgrade.Accepted, token: str) -> None:
+        """Look at the token in a task of its own; its key may have to be fetched."""
+        self._surroundings.tasks.spawn(self._look_up(protocol, accepted, token), "upgrade")
+
+    async def _look_up(self, protocol: "Waiting", accepted: upgrade.Accepted, token: str) -> None:
+        self._looking_up += 1
+        try:
+            await protocol.admit(accepted, token)
+        finally:
+            self._looking_up -= 1
+
+
+def _told(headers: upgrade.HeaderList, name: bytes) -> str:
+    return b", ".join(value for key, value in headers if key == name)[:_TOLD_BYTES].decode("latin-1")

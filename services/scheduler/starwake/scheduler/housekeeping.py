@@ -1,0 +1,36 @@
+"""Forgets what nobody needs any more: old command ids, refusals and revocations, world events long ended."""
+
+from datetime import timedelta
+
+from starwake.runtime.logs import get_logger
+from starwake.store import revocations
+from starwake.store.database import Database
+from starwake.store.gather import HOUSEKEEPING_LOCK, forget_events, forget_inbox, forget_refusals
+
+log = get_logger("housekeeping")
+
+_ROWS = 5_000
+_EVENTS_KEPT = timedelta(days=30)
+
+
+async def keep_house(database: Database, inbox_days: int) -> int:
+    """Delete page by page what is too old; how many rows. One copy at a time, the others have nothing to do.
+
+    Raises:
+        StoreError: the database does not answer.
+    """
+    deleted = 0
+    async with database.holding(HOUSEKEEPING_LOCK) as held, database.connection() as connection:
+        if not held:
+            return 0
+        while page := await forget_inbox(connection, timedelta(days=inbox_days), _ROWS):
+            deleted += page
+        while page := await forget_refusals(connection, timedelta(days=inbox_days), _ROWS):
+            deleted += page
+        while page := await forget_events(connection, _EVENTS_KEPT, _ROWS):
+            deleted += page
+        while page := await revocations.forget(connection, _ROWS):
+            deleted += page
+    if deleted:
+        log.info("house.kept", deleted=deleted)
+    return deleted

@@ -1,0 +1,87 @@
+"""The composition root's work: all parts of a scheduler, made from their connections and joined."""
+
+from dataclasses import dataclass
+
+from starwake.bus.alarms import Alarms
+from starwake.bus.connection import Bus
+from starwake.bus.publish import JetStreamPublisher
+from starwake.outbox import DatabaseClock, Teller
+from starwake.runtime.tracing import OFF, Tracing
+from starwake.scheduler import metrics
+from starwake.scheduler.completion import Completer
+from starwake.scheduler.hold import Hold
+from starwake.scheduler.intake import Intake
+from starwake.scheduler.keeper import Keep, Keeper
+from starwake.scheduler.reconciler import Reconciler
+from starwake.scheduler.settings import SchedulerSettings
+from starwake.scheduler.sweep import Sweep
+from starwake.scheduler.upkeep import Upkeep
+from starwake.store.database import Database
+from starwake.store.outbox import OutboxRow
+
+_GATHER_SHARE = 0.4
+_SWEEP_SHARE = 0.25
+"""Of the time that rows may be completed ahead: how long a batch gathers, and how far ahead the turn of rows comes
+that only the sweep brought (later than of those that an alarm brought to some scheduler, which then has done it)."""
+_ALARMS_IN_FLIGHT = 512
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One scheduler, at rest: nothing runs yet."""
+
+    database: Database
+    bus: Bus
+    clock: DatabaseClock
+    alarms: Alarms
+    teller: Teller
+    completer: Completer
+    keeper: Keeper
+    intake: Intake
+    sweep: Sweep
+    upkeep: Upkeep
+    reconciler: Reconciler
+
+
+def assemble(settings: SchedulerSettings, database: Database, bus: Bus, tracing: Tracing = OFF) -> Parts:
+    """The parts of a scheduler on these connections."""
+    ahead_s = settings.commit_ahead_ms / 1000
+    clock = DatabaseClock(database)
+    teller = Teller(database, bus, clock, on_told=_observe, tracing=tracing)
+    alarms = Alarms(bus, JetStreamPublisher(bus, max_in_flight=_ALARMS_IN_FLIGHT), now=clock.datetime)
+    completer = Completer(database, alarms, teller, clock, ahead_s=ahead_s, tracing=tracing)
+    gather_s = ahead_s * _GATHER_SHARE
+    hold: Keep = Hold(limit=settings.hold_limit, ahead_s=ahead_s - gather_s, sweep_ahead_s=ahead_s * _SWEEP_SHARE)
+    keeper = Keeper(
+        hold,
+        completer,
+        clock,
+        batch_size=settings.batch_size,
+        lanes=settings.lanes,
+        gather_s=gather_s,
+    )
+    sweep = Sweep(
+        database=database,
+        completer=completer,
+        teller=teller,
+        keeper=keeper,
+        clock=clock,
+        batch_size=settings.batch_size,
+    )
+    return Parts(
+        database=database,
+        bus=bus,
+        clock=clock,
+        alarms=alarms,
+        teller=teller,
+        completer=completer,
+        keeper=keeper,
+        intake=Intake(keeper, completer.recent, clock, lambda: sweep.draining),
+        sweep=sweep,
+        upkeep=Upkeep(database, bus, settings.stream_replicas),
+        reconciler=Reconciler(database, alarms, clock),
+    )
+
+
+def _observe(row: OutboxRow, at: float) -> None:
+    metrics.LATENESS.observe(max(0.0, at - row.tell_at.timestamp()))

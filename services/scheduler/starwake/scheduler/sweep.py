@@ -1,0 +1,204 @@
+"""The sweep: what no alarm woke is completed, what was not told is told, and a backlog is worked off.
+
+The table is asked, again and again, so that nothing depends on an alarm having come: a store that was full when it
+should have fired, a message in the hands of a process that was killed, a stream that was lost.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from starwake.contracts.ids import Revision
+from starwake.contracts.subjects import AlarmKey, AlarmKind
+from starwake.outbox import DatabaseClock, Teller
+from starwake.runtime.logs import get_logger
+from starwake.scheduler.completion import Completer
+from starwake.scheduler.hold import Added
+from starwake.scheduler.keeper import Keeper
+from starwake.scheduler.rows import Row, key_of
+from starwake.scheduler.turns import Turns
+from starwake.store import due
+from starwake.store.database import Database
+from starwake.store.due import NIL_ID, DueKey
+from starwake.store.outbox import OutboxRow, read_untold
+
+log = get_logger("sweep")
+
+SOON_EVERY_S = 0.25
+SOON_S = 0.4
+"""How far ahead it looks: its own interval, what its work takes, and how long before its time a row is completed.
+An alarm has come by then (it fires 244 ms before due at the latest), so that hardly a row is read twice."""
+_SOON_IN_BACKLOG_S = 1.5
+"""How far ahead it looks while a backlog is worked off: then all takes longer, and no alarm comes in time, since it
+waits behind those of the backlog."""
+_AFTER_BACKLOG_S = 10.0
+"""How long after that the alarms of the backlog may still have to be acknowledged."""
+LATE_S = 2.0
+"""What is overdue by more goes as backlog, straight from table to table, without a place in the hold."""
+_OVERLAP_S = 1.0
+_KEYS = 5_000
+_ROWS = 1_000
+_UNTOLD_AFTER_S = 1.0
+_UNTOLD_ROWS = 1_000
+_TELLING_AT_ONCE = 4
+_STRANDED_AFTER_S = 0.5
+_STOP_SECONDS = 5.0
+
+
+class Sweep:
+    """Looks into the table for what is due and what is untold."""
+
+    def __init__(  # noqa: PLR0913 - it joins all that there is, keyword-only
+        self,
+        *,
+        database: Database,
+        completer: Completer,
+        teller: Teller,
+        keeper: Keeper,
+        clock: DatabaseClock,
+        batch_size: int,
+    ) -> None:
+        self._database = database
+        self._completer = completer
+        self._teller = teller
+        self._keeper = keeper
+        self._clock = clock
+        self._batch_size = batch_size
+        self._telling: set[asyncio.Task[object]] = set()
+        self._draining = False
+        self._drained_at = float("-inf")
+
+    async def bring_soon(self) -> int:
+        """Put rows into the hold that are due within a moment and that no alarm has brought; how many.
+
+        Raises:
+            StoreError: the database does not answer.
+        """
+        now = self._clock.now()
+        start = DueKey(NIL_ID, 0, _moment(now - LATE_S - _OVERLAP_S))
+        until = _moment(now + (_SOON_IN_BACKLOG_S if self._in_backlog(now) else SOON_S))
+        return await self._bring_builds(start, until) + await self._bring_events(start, until)
+
+    async def drain_overdue(self, since_s: float = LATE_S) -> int:
+        """Complete what is overdue by more than `since_s` seconds, oldest first, players in turn, until none is left.
+
+        Returns:
+            How many rows; none where another call is at it.
+
+        Raises:
+            StoreError: the database does not answer; what was done so far stays done.
+        """
+        if self._draining:
+            return 0
+        self._draining = True
+        try:
+            return await self._drain_overdue(since_s)
+        finally:
+            self._draining = False
+
+    @property
+    def draining(self) -> bool:
+        """Whether a backlog is being worked off."""
+        return self._draining
+
+    def _in_backlog(self, now: float) -> bool:
+        return now < self._drained_at + _AFTER_BACKLOG_S
+
+    async def _drain_overdue(self, since_s: float) -> int:
+        total = 0
+        turns = Turns(self._batch_size)
+        more = True
+        while more:
+            before = _moment(self._clock.now() - since_s)
+            outcome = await self._completer.complete_overdue(before, turns.without, self._batch_size)
+            total += len(outcome.completed)
+            if outcome.completed:
+                self._drained_at = self._clock.now()
+            more = turns.next(outcome.players, events=len(outcome.completed) - sum(outcome.players.values()))
+            task = asyncio.create_task(self._completer.tell(outcome), name="sweep-tell")
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
+            while self._telling and (not more or len(self._telling) >= _TELLING_AT_ONCE):
+                await asyncio.wait(self._telling, return_when=asyncio.FIRST_COMPLETED)
+        if total:
+            log.info("backlog.completed", rows=total)
+        return total
+
+    async def stop(self) -> None:
+        """Wait until what was completed is told, or left to whoever comes next."""
+        if self._telling:
+            await asyncio.wait(self._telling, timeout=_STOP_SECONDS)
+
+    async def start_stranded(self) -> int:
+        """Start orders that wait for a site that is free; how many.
+
+        Raises:
+            StoreError: the database does not answer.
+        """
+        outcome = await self._completer.start_stranded(_STRANDED_AFTER_S, self._batch_size)
+        if outcome.started:
+            await self._completer.tell(outcome)
+        return len(outcome.started)
+
+    async def tell_untold(self, older_than_s: float = _UNTOLD_AFTER_S) -> int:
+        """Tell what should have been told a moment ago, page by page, oldest first; how many.
+
+        Raises:
+            StoreError: the database does not answer.
+        """
+        told = 0
+        after = 0
+        while True:
+            async with self._database.connection() as connection:
+                rows = await read_untold(connection, after, older_than_s, _UNTOLD_ROWS)
+            result = await self._teller.tell(self._not_under_way(rows))
+            told += result.told
+            if len(rows) < _UNTOLD_ROWS or result.left:
+                return told
+            after = rows[-1].id
+
+    def _not_under_way(self, rows: Sequence[OutboxRow]) -> list[OutboxRow]:
+        return [row for row in rows if row.id not in self._teller]
+
+    async def _bring_builds(self, start: DueKey, until: datetime) -> int:
+        brought = 0
+        while True:
+            async with self._database.connection() as connection:
+                keys = await due.soon_builds(connection, start, until, _KEYS)
+                missing = self._missing("build", keys)
+                for page in range(0, len(missing), _ROWS):
+                    brought += self._hold(await due.read_building(connection, missing[page : page + _ROWS]))
+            if len(keys) < _KEYS:
+                return brought
+            start = keys[-1]
+
+    async def _bring_events(self, start: DueKey, until: datetime) -> int:
+        async with self._database.connection() as connection:
+            missing = self._missing("event", await due.soon_events(connection, start, until, _KEYS))
+            return self._hold(await due.read_scheduled(connection, missing)) if missing else 0
+
+    def _missing(self, kind: AlarmKind, keys: Sequence[DueKey]) -> list[str]:
+        hold = self._keeper.hold
+        recent = self._completer.recent
+        missing: list[str] = []
+        for each in keys:
+            key = AlarmKey(kind, each.id, Revision(each.revision))
+            if key not in hold and key not in recent:
+                missing.append(each.id)
+        return missing
+
+    def _hold(self, rows: Sequence[Row]) -> int:
+        hold = self._keeper.hold
+        held = 0
+        now = self._clock.now()
+        prompt = self._in_backlog(now)
+        for row in rows:
+            added = hold.add(key_of(row), row.player, row.due_at.timestamp(), row, now=now, prompt=prompt)
+            held += added is Added.HELD
+        if held:
+            self._keeper.wake()
+        return held
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

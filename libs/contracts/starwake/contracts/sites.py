@@ -14,7 +14,8 @@ def normal_site(site: str) -> str:
 def shown_site(site: str) -> str:
     """A site's name as players see it.
 
-    A row or an alarm may hold a name from before names were normalised, and of one build the two may differ. A name of which nothing or too much would be left is shown as it is.
+    A row or an alarm may hold a name from before names were normalised, and of one build the two may differ. A name of
+    which nothing or too much would be left is shown as it is.
     """
     normal = normal_site(site)
     return normal if 0 < len(normal) <= MAX_SITE_CHARACTERS else site

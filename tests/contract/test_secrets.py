@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "announce x.y --all": (NATS, DATABASE),
     "unannounce 01a20389-e536-766e-860f-000000000000": (NATS, DATABASE),
     "revoke ada": (NATS, DATABASE),
+    "set-aside": (NATS, DATABASE),
 }
 """Those that read an address, with the settings that they read; `up` starts servers of its own."""
 READS: Final = {**SERVICES, **COMMANDS}

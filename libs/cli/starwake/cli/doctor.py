@@ -151,7 +151,7 @@ def outbox_findings(backlog: Backlog) -> list[Finding]:
         findings = [Finding("outbox", "wrong", detail, advice)]
     if backlog.set_aside:
         detail = f"{backlog.set_aside} pushes can never be told and were set aside"
-        advice = "`SELECT message_id, set_aside FROM outbox WHERE set_aside IS NOT NULL` says why; see deploy/README.md"
+        advice = "`starwake set-aside` says which and why; `retry` has them tried again; see deploy/README.md"
         findings.append(Finding("set aside", "warning", detail, advice))
     return findings
 

@@ -7,7 +7,7 @@ import asyncio
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -227,6 +227,22 @@ def reconcile(
 
     _quiet_logs()
     found = _await(work.reconcile(data, dry_run=dry_run, console=Console(stderr=True)))
+    _print_json(found) if as_json else typer.echo("\n".join(work.described(found)))
+
+
+@app.command("set-aside", rich_help_panel="Operations")
+def set_aside(
+    action: Annotated[Literal["list", "retry", "drop"], typer.Argument(help="What to do.")] = "list",
+    ids: Annotated[list[int] | None, typer.Argument(help="Which, by the numbers that `list` shows.")] = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="All that is set aside.")] = False,
+    as_json: AsJson = False,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Pushes that the stream could never take: list them, have them tried again, or drop them."""
+    from starwake.cli import set_aside as work  # noqa: PLC0415
+
+    found = _await(work.set_aside(action, ids or [], data, every=every))
     _print_json(found) if as_json else typer.echo("\n".join(work.described(found)))
 
 

@@ -53,6 +53,50 @@ async def set_aside(connection: Connection, reasons: Sequence[tuple[int, str]]) 
     await connection.fetch(SQL.set_aside, [row_id for row_id, _ in reasons], [reason for _, reason in reasons])
 
 
+class SetAside(NamedTuple):
+    """A push that the stream could not take.
+
+    Attributes:
+        id: its row.
+        message_id: what it tells of: the id and revision of a build or world event.
+        player: who should have been told; None for everybody.
+        event: what should have been told.
+        payload_bytes: how large the push is.
+        created_at: when its row was written.
+        reason: what the stream said.
+    """
+
+    id: int
+    message_id: str
+    player: str | None
+    event: str
+    payload_bytes: int
+    created_at: datetime
+    reason: str
+
+
+async def list_set_aside(connection: Connection, limit: int) -> tuple[int, list[SetAside]]:
+    """How many are set aside, and the oldest `limit` of them."""
+    rows = await connection.fetch(SQL.list_set_aside, limit)
+    total = cast("int", rows[0][7]) if rows else 0
+    return total, [SetAside(row[0], row[1], row[2], row[3], row[4], row[5], row[6]) for row in rows]
+
+
+async def lock_set_aside(connection: Connection, ids: Sequence[int] | None) -> list[int]:
+    """Those of these rows (None: of all) that are set aside, locked until the transaction ends."""
+    return [cast("int", row[0]) for row in await connection.fetch(SQL.lock_set_aside, ids)]
+
+
+async def retry_set_aside(connection: Connection, ids: Sequence[int]) -> None:
+    """Have these rows told, by the next sweep that finds them."""
+    await connection.execute(SQL.retry_set_aside, ids)
+
+
+async def drop_set_aside(connection: Connection, ids: Sequence[int]) -> None:
+    """Have these rows never told."""
+    await connection.execute(SQL.drop_set_aside, ids)
+
+
 class Backlog(NamedTuple):
     """What waits in the outbox.
 

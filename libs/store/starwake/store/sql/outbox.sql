@@ -37,6 +37,31 @@ UPDATE outbox o SET set_aside = s.reason
 FROM unnest($1::bigint[], $2::text[]) AS s (id, reason)
 WHERE o.id = s.id
 
+-- name: list_set_aside
+-- What was set aside, oldest first, with the number of all of them.
+SELECT id, message_id, player, coalesce(substring(payload FROM '"event": ?"([^"]{1,200})"'), '?'),
+    octet_length(payload), created_at, set_aside, count(*) OVER ()
+FROM outbox
+WHERE set_aside IS NOT NULL
+ORDER BY id
+LIMIT $1
+
+-- name: lock_set_aside
+-- Those of these that are set aside (null: all that is), to be tried again or dropped in this transaction.
+SELECT id FROM outbox
+WHERE set_aside IS NOT NULL
+  AND ($1::bigint[] IS NULL OR id = ANY($1))
+ORDER BY id
+FOR UPDATE
+
+-- name: retry_set_aside
+-- The sweep finds these again.
+UPDATE outbox SET set_aside = NULL WHERE id = ANY($1::bigint[])
+
+-- name: drop_set_aside
+-- These are never told.
+DELETE FROM outbox WHERE id = ANY($1::bigint[])
+
 -- name: backlog
 -- How much waits to be told although its time has come, for how long the oldest does, and how much never can be.
 SELECT count(*) FILTER (WHERE set_aside IS NULL),

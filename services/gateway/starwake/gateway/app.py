@@ -23,8 +23,9 @@ from starwake.gateway.keys import KeySource, SharedSecret, key_set_from_file, ke
 from starwake.gateway.listening import BACKLOG, PlayersServer, listen, several_times
 from starwake.gateway.pages import make_pages
 from starwake.gateway.players_port import Arrival
-from starwake.gateway.session import Surroundings
+from starwake.gateway.preamble import Preamble
 from starwake.gateway.settings import GatewaySettings
+from starwake.gateway.surroundings import Surroundings
 from starwake.gateway.tasks import Tasks
 from starwake.gateway.timers import RESOLUTION_S, TimerWheel
 from starwake.runtime.errors import RuntimeFailure
@@ -94,6 +95,7 @@ async def serve(runtime: Runtime, settings: GatewaySettings) -> None:
         surroundings,
         authenticator,
         origins=settings.origins,
+        proxies=settings.proxies,
         max_connections=settings.max_connections,
         max_unauthenticated=settings.max_unauthenticated,
         request_s=settings.http_request_s,
@@ -141,7 +143,7 @@ def make_server(door: Door, settings: GatewaySettings) -> PlayersServer:
     config = uvicorn.Config(
         make_pages(settings, settings),
         loop="none",
-        http=functools.partial(Arrival, door),  # pyright: ignore[reportArgumentType] - a class is only ever called
+        http=functools.partial(Preamble if settings.proxy_protocol else Arrival, door),  # pyright: ignore[reportArgumentType] - a class is only ever called
         ws="none",
         lifespan="off",
         log_config=None,

@@ -2,16 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from http import HTTPStatus
 from typing import Final, Protocol
 
 from starwake.gateway import upgrade
+from starwake.gateway.addresses import Network, client_address, is_trusted
 from starwake.gateway.auth import Authenticator, Identity, TokenRefused
 from starwake.gateway.keys import KeysUnavailable
-from starwake.gateway.session import Session, Surroundings
+from starwake.gateway.session import Session
+from starwake.gateway.surroundings import Surroundings
 from starwake.gateway.timers import Timed
-from starwake.gateway.websocket import WebSocket
+from starwake.gateway.websocket import WebSocket, peer_of
 from starwake.runtime.logs import get_logger
 from starwake.runtime.sparing import SparingLogger
 
@@ -37,6 +39,7 @@ class Door:
         authenticator: Authenticator,
         *,
         origins: Collection[str],
+        proxies: Sequence[Network],
         max_connections: int,
         max_unauthenticated: int,
         request_s: float,
@@ -45,6 +48,7 @@ class Door:
         self._surroundings = surroundings
         self._authenticator = authenticator
         self._origins = origins
+        self._proxies = proxies
         self._max_connections = max_connections
         self._max_unauthenticated = max_unauthenticated
         self._looking_up = 0
@@ -77,12 +81,30 @@ class Door:
         """Whether one more token may wait for its key."""
         return self._looking_up < self._max_unauthenticated
 
-    def log_refused_origin(self, headers: upgrade.HeaderList) -> None:
+    def trusts(self, peer: str) -> bool:
+        """Whether this peer is a proxy that may say whose connection it passes on."""
+        return is_trusted(peer, self._proxies)
+
+    def address(self, transport: asyncio.Transport, peer: str | None, headers: upgrade.HeaderList) -> str | None:
+        """The client's address where a proxy told of it; None where it is the connection's own.
+
+        Args:
+            transport: the connection.
+            peer: who opened it, by its PROXY header.
+            headers: of the request.
+        """
+        if not self._proxies:
+            return None
+        told = [value for name, value in headers if name == b"x-forwarded-for"]
+        return client_address(peer or peer_of(transport), told, self._proxies)
+
+    def log_refused_origin(self, headers: upgrade.HeaderList, address: str) -> None:
         """Say which page was refused, and as which host it found this gateway."""
         _log.warning(
             "upgrade.origin_refused",
             origin=_told(headers, b"origin"),
             host=_told(headers, b"host"),
+            address=address,
             hint="have the proxy pass the Host header on, or name the origin in STARWAKE_ALLOWED_ORIGINS",
         )
 
@@ -103,7 +125,9 @@ class Door:
         except KeysUnavailable as error:
             return upgrade.come_later(str(error), upgrade.soon())
 
-    def open_at_once(self, transport: asyncio.Transport, request: upgrade.Request) -> WebSocket | None:
+    def open_at_once(
+        self, transport: asyncio.Transport, request: upgrade.Request, peer: str | None = None
+    ) -> WebSocket | None:
         """Answer this request with a WebSocket, None where it is not to have one or its token's key must be fetched."""
         accepted = self.examine(b"GET", request.target, request.headers)
         if isinstance(accepted, upgrade.Refused):
@@ -116,14 +140,16 @@ class Door:
                 return None
             if identity is None:
                 return None
-        return self.open(transport, accepted, identity)
+        return self.open(transport, accepted, identity, self.address(transport, peer, request.headers))
 
-    def open(self, transport: asyncio.Transport, accepted: upgrade.Accepted, identity: Identity | None) -> WebSocket:
-        """Answer the handshake and begin the session."""
+    def open(
+        self, transport: asyncio.Transport, accepted: upgrade.Accepted, identity: Identity | None, address: str | None
+    ) -> WebSocket:
+        """Answer the handshake and begin the session; `address` as from the method of that name."""
         surroundings = self._surroundings
         limit = surroundings.limits.max_frame_bytes
         web_socket = WebSocket(transport, accepted.response, max_frame_bytes=limit)
-        session = Session(surroundings, web_socket)
+        session = Session(surroundings, web_socket, address)
         web_socket.attach(session)
         transport.set_protocol(web_socket)
         session.start(identity, accepted.resume)

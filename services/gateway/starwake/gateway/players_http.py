@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from starwake.gateway import metrics, upgrade
 from starwake.gateway.auth import Identity
 from starwake.gateway.door import Door
+from starwake.gateway.websocket import peer_of
 
 _MAX_REQUEST_BYTES: Final = 131_072
 
@@ -23,6 +24,7 @@ class PlayersHttp(HttpToolsProtocol):
 
     def __init__(self, door: Door, **uvicorn_arguments: Any) -> None:  # noqa: ANN401 - passed through
         super().__init__(**uvicorn_arguments)
+        self.peer: str | None = None  # of the PROXY header
         self._door = door
         self._asking: asyncio.TimerHandle | None = None
         self._answering: asyncio.TimerHandle | None = None
@@ -151,7 +153,7 @@ class PlayersHttp(HttpToolsProtocol):
         answer = self._door.examine(str(self.scope["method"]).encode(), self.url, self.headers)
         if isinstance(answer, upgrade.Refused):
             if answer.status == HTTPStatus.FORBIDDEN:
-                self._door.log_refused_origin(self.headers)
+                self._door.log_refused_origin(self.headers, self._address() or peer_of(self.transport))
             self._refuse(answer)
             return
         if answer.token is None:
@@ -175,9 +177,12 @@ class PlayersHttp(HttpToolsProtocol):
 
     def _open(self, accepted: upgrade.Accepted, identity: Identity | None) -> None:
         self._leave()
-        web_socket = self._door.open(self.transport, accepted, identity)
+        web_socket = self._door.open(self.transport, accepted, identity, self._address())
         if self._early:
             web_socket.data_received(self._early)
+
+    def _address(self) -> str | None:
+        return self._door.address(self.transport, self.peer, self.headers)
 
     def _refuse(self, refused: upgrade.Refused) -> None:
         metrics.REFUSED_UPGRADES.labels(status=str(refused.status.value)).inc()

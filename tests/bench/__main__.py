@@ -79,7 +79,7 @@ def main() -> int:
     written = scale.share == 1 and not given.only
     results = asyncio.run(measure(chosen, scale, written=written))
     if written:
-        console.print("written: tests/bench/results.json, tests/bench/plots/, README.md")
+        console.print("written: tests/bench/results.json, docs/benchmarks/, README.md")
     failures = [failure for each in results.values() for result in each for failure in result.failures]
     return 1 if failures else 0
 

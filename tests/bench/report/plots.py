@@ -17,27 +17,64 @@ _PEER: Final = "#d49a3b"
 _WIDTH_INCHES: Final = 6.4
 
 
+_INDEX: Final = """# The benchmark's plots
+
+Drawn from [`results.json`](../../tests/bench/results.json) by each run of the benchmark; not edited by hand. Bars are
+medians, their whiskers the smallest and the largest round, a dashed line the goal.
+[What is compared and how](../../tests/bench/README.md).
+
+"""
+
+
 def draw(results: Results, folder: Path) -> None:
-    """One SVG a goal that has rivals, one a growth curve."""
-    folder.mkdir(exist_ok=True)
+    """One SVG a goal that has rivals, one a growth curve, and an index that shows them all."""
+    folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.svg"):
         old.unlink()
-    for goal in GOALS:
-        bars(goal, results, folder)
-    if "growth" in results:
-        growth(results["growth"]["contestants"]["starwake"]["figures"], folder)
+    for name, goal in _goals(results).items():
+        bars(goal, _measured(goal, results), folder / f"{name}.svg")
+    for name, points in _curves(results).items():
+        growth(name, points, folder / f"{name}.svg")
+    (folder / "README.md").write_text(index(results))
 
 
-def bars(goal: Goal, results: Results, folder: Path) -> None:
-    """Every contestant's median, with its spread."""
+def index(results: Results) -> str:
+    """The page that shows every plot of these results."""
+    names = sorted([*_goals(results), *_curves(results)])
+    return _INDEX + "\n".join(f"![{name}]({name}.svg)" for name in names) + "\n"
+
+
+def _goals(results: Results) -> dict[str, Goal]:
+    """Those that are worth a plot, by its name."""
+    return {f"{goal.scenario}-{goal.figure}": goal for goal in GOALS if _measured(goal, results)}
+
+
+def _measured(goal: Goal, results: Results) -> dict[str, Any]:
+    """Each contestant's figure; empty where there is nothing to compare."""
     contestants: dict[str, Any] = results.get(goal.scenario, {}).get("contestants", {})
     measured = {
         name: each["figures"][goal.figure] for name, each in contestants.items() if goal.figure in each["figures"]
     }
     if len(measured) <= 1 or "starwake" not in measured:
-        return
-    if not any(each["median"] for each in measured.values()):
-        return  # nobody refused anybody: nothing to see
+        return {}
+    # Where nobody refused anybody there is nothing to see.
+    return measured if any(each["median"] for each in measured.values()) else {}
+
+
+def _curves(results: Results) -> dict[str, list[tuple[int, float]]]:
+    """What one unit costs against how many there are, by the plot's name."""
+    if "growth" not in results:
+        return {}
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for name, values in results["growth"]["contestants"]["starwake"]["figures"].items():
+        curve, _, size = name.rpartition("_at_")
+        if curve:
+            curves.setdefault(f"growth-{curve}", []).append((int(size), values["median"]))
+    return curves
+
+
+def bars(goal: Goal, measured: dict[str, Any], path: Path) -> None:
+    """Every contestant's median, with its spread."""
     names = list(measured)
     figure, axes = cast("Any", plt.subplots(figsize=(_WIDTH_INCHES, 0.6 + 0.4 * len(names))))  # pyright: ignore[reportUnknownMemberType]
     middles = [measured[name]["median"] for name in names]
@@ -54,25 +91,19 @@ def bars(goal: Goal, results: Results, folder: Path) -> None:
     axes.invert_yaxis()
     axes.set_xlabel(goal.unit)
     axes.set_title(f"{goal.work.replace('`', '')} ({goal.better} is better)", fontsize=9)
-    _save(figure, folder / f"{goal.scenario}-{goal.figure}.svg")
+    _save(figure, path)
 
 
-def growth(figures: dict[str, Any], folder: Path) -> None:
+def growth(name: str, points: list[tuple[int, float]], path: Path) -> None:
     """Cost of one unit against how many there are."""
-    curves: dict[str, list[tuple[int, float]]] = {}
-    for name, values in figures.items():
-        curve, _, size = name.rpartition("_at_")
-        if curve:
-            curves.setdefault(curve, []).append((int(size), values["median"]))
-    for curve, points in curves.items():
-        figure, axes = cast("Any", plt.subplots(figsize=(_WIDTH_INCHES, 2.6)))  # pyright: ignore[reportUnknownMemberType]
-        sizes, costs = zip(*sorted(points), strict=True)
-        axes.plot(sizes, costs, marker="o", color=_COLOURS["starwake"])
-        axes.set_xscale("log")
-        axes.set_ylim(bottom=0)
-        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
-        axes.set_title(f"growth: {curve.replace('_', ' ')}", fontsize=9)
-        _save(figure, folder / f"growth-{curve}.svg")
+    figure, axes = cast("Any", plt.subplots(figsize=(_WIDTH_INCHES, 2.6)))  # pyright: ignore[reportUnknownMemberType]
+    sizes, costs = zip(*sorted(points), strict=True)
+    axes.plot(sizes, costs, marker="o", color=_COLOURS["starwake"])
+    axes.set_xscale("log")
+    axes.set_ylim(bottom=0)
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.set_title(name.replace("-", ": ").replace("_", " "), fontsize=9)
+    _save(figure, path)
 
 
 def _save(figure: Any, path: Path) -> None:  # noqa: ANN401 - matplotlib's, untyped

@@ -124,7 +124,8 @@ def _source(machine: dict[str, Any], results: Results) -> str:
         "rounds, their smallest and largest in brackets. "
         + (f"Other work shared the machine meanwhile: {', '.join(f'`{name}`' for name in busy)}. " if busy else "")
         + "`uv run just bench` repeats it (`just bench million` the rows of a million); [every figure]"
-        "(tests/bench/results.json), [plots](tests/bench/plots/), [what is compared and how](tests/bench/README.md)."
+        "(tests/bench/results.json), [plots](docs/benchmarks/README.md), "
+        "[what is compared and how](tests/bench/README.md)."
     )
 
 

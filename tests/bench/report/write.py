@@ -12,8 +12,9 @@ from tests.bench.report import plots, table
 from tests.bench.scenarios.registry import SCENARIOS
 
 RESULTS: Final = Path(__file__).parent.parent / "results.json"
-PLOTS: Final = Path(__file__).parent.parent / "plots"
-README: Final = Path(__file__).parents[3] / "README.md"
+_REPOSITORY: Final = Path(__file__).parents[3]
+PLOTS: Final = _REPOSITORY / "docs" / "benchmarks"
+README: Final = _REPOSITORY / "README.md"
 
 
 def scenario(name: str, results: Sequence[Result], run: Mapping[str, object]) -> None:

@@ -20,7 +20,7 @@ import signal
 import pytest
 
 from starwake.bus.feed import read_feed
-from starwake.outbox import faults
+from starwake.runtime import crash_points
 from tests.chaos.campaign import Verdict, judged
 from tests.chaos.hand import Hand, hand, until
 from tests.chaos.older import copy_of, take_back
@@ -60,7 +60,7 @@ async def is_killed(world: World, name: str) -> None:
 
 async def completed_by_a_scheduler_killed_with_its_batch(world: World, by: Hand, *patches: str) -> None:
     """Rows come due while one scheduler runs, which is killed with them in hand; it comes back, patched as before."""
-    await world.restart("scheduler", killed_at(faults.BATCH_IN_HAND, *patches), copies=1)
+    await world.restart("scheduler", killed_at(crash_points.BATCH_IN_HAND, *patches), copies=1)
     dying = asyncio.create_task(is_killed(world, "scheduler-1"))
     builds = [await by.start(unique_player(), "beacon") for _ in range(2)]
     await dying
@@ -90,7 +90,7 @@ async def test_acknowledged_before_the_update_the_sweep_still_finds_the_rows(wor
 
 async def test_without_a_sweep_of_the_outbox_what_a_killed_scheduler_left_is_never_told(world: World) -> None:
     async with hand(world) as by:
-        await world.restart("scheduler", killed_at(faults.AFTER_UPDATE, "sweep_no_outbox"), copies=1)
+        await world.restart("scheduler", killed_at(crash_points.AFTER_UPDATE, "sweep_no_outbox"), copies=1)
         dying = asyncio.create_task(is_killed(world, "scheduler-1"))
         await by.start(unique_player(), "spark")
         await dying

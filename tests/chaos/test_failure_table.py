@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from starwake.outbox import faults
+from starwake.runtime import crash_points
 from tests.chaos.campaign import Verdict, judged
 from tests.chaos.clients import Client
 from tests.chaos.hand import Hand, hand, until
@@ -189,7 +189,7 @@ async def clients_of(world: World, *players: str) -> AsyncGenerator[list[Client]
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-@pytest.mark.parametrize("point", [faults.AFTER_COMMIT, faults.AFTER_ARM, faults.AFTER_PUBLISH])
+@pytest.mark.parametrize("point", [crash_points.AFTER_COMMIT, crash_points.AFTER_ARM, crash_points.AFTER_PUBLISH])
 async def test_a_command_service_killed_at_any_step_leaves_nothing_undone(world: World, point: str) -> None:
     env = {"STARWAKE_TESTING": "true", "STARWAKE_FAULT": point}
     await world.restart("command", Change(env=env, once=True), copies=1)

@@ -15,9 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from starwake.contracts.builds import BuildRecord, BuildState
 from starwake.contracts.ids import BuildId, push_place
 from starwake.contracts.subjects import AlarmKey
-from starwake.outbox.line import Job, Line
-from starwake.scheduler.hold import Held, Hold
-from starwake.scheduler.reconcile import PendingRow, diff
+from starwake.outbox.queue import Job, Line
+from starwake.scheduler.due.hold import Held, Hold
+from starwake.scheduler.reconcile.diff import PendingRow, diff
 from starwake.scheduler.rows import alarm_of, key_of, parse_alarm
 from starwake.store.outbox import OutboxRow
 from tests.model.table import CATALOGUE, Message, Table, overlaps

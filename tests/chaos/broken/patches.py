@@ -15,8 +15,8 @@ from starwake.contracts.reasons import Refusal
 from starwake.contracts.subjects import AlarmKey
 from starwake.contracts.times import to_rfc3339
 from starwake.outbox import guard
-from starwake.scheduler.keeper import Keeper, KeptRow
-from starwake.scheduler.sweep import Sweep
+from starwake.scheduler.due.worker import Keeper, KeptRow
+from starwake.scheduler.sweep.run import Sweep
 from starwake.store import feed_mark
 from starwake.store.orders import Loaded
 from starwake.store.sql import load

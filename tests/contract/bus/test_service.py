@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from starwake.bus.connection import Bus, BusOptions
 from starwake.bus.service import Endpoint, Request, Service
-from starwake.runtime.sparing import BURST
+from starwake.runtime.rate_limited_logging import BURST
 from tests.support.eventually import eventually
 from tests.support.nats import NatsAddress
 from tests.support.players import unique_player

@@ -1,6 +1,6 @@
 """What nobody needs any more is forgotten, and nothing before its time."""
 
-from starwake.scheduler.housekeeping import keep_house
+from starwake.scheduler.upkeep.retention import keep_house
 from starwake.store.database import Database
 from tests.support.postgres import connect
 

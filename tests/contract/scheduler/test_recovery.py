@@ -9,7 +9,7 @@ import pytest
 
 from starwake.contracts.alarms import build_alarm
 from starwake.contracts.builds import BuildRecord
-from starwake.outbox import faults
+from starwake.runtime import crash_points
 from tests.contract.scheduler.conftest import StartScheduler
 from tests.contract.scheduler.universe import Universe
 from tests.support.eventually import eventually
@@ -29,7 +29,10 @@ async def test_what_was_left_untold_is_told_in_order(universe: Universe, schedul
     await universe.outbox_empty()
 
 
-@pytest.mark.parametrize("point", [faults.BATCH_IN_HAND, faults.AFTER_UPDATE, faults.AFTER_PUBLISH, faults.BEFORE_ACK])
+@pytest.mark.parametrize(
+    "point",
+    [crash_points.BATCH_IN_HAND, crash_points.AFTER_UPDATE, crash_points.AFTER_PUBLISH, crash_points.BEFORE_ACK],
+)
 async def test_killed_at_any_step_of_a_completion_the_next_one_finishes_it_exactly_once(
     universe: Universe, scheduler: StartScheduler, point: str
 ) -> None:
@@ -41,7 +44,7 @@ async def test_killed_at_any_step_of_a_completion_the_next_one_finishes_it_exact
     await universe.completed(*builds)
     await universe.outbox_empty()
     await _told_once_in_order(universe, *builds)
-    if point == faults.BEFORE_ACK:  # redelivered once the server has given up waiting for the dead one
+    if point == crash_points.BEFORE_ACK:  # redelivered once the server has given up waiting for the dead one
         await eventually(universe.no_alarm_waits, within_s=45)
 
 

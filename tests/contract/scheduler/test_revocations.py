@@ -8,7 +8,7 @@ from starwake.bus.errors import BusError
 from starwake.bus.revocations import publish_revocation, stored_revocations
 from starwake.contracts.ids import PlayerId
 from starwake.contracts.times import truncate
-from starwake.scheduler.housekeeping import keep_house
+from starwake.scheduler.upkeep.retention import keep_house
 from starwake.store.database import Database
 from tests.contract.scheduler.conftest import StartScheduler
 from tests.contract.scheduler.universe import Universe

@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starwake.scheduler.fair import FairQueue
-from starwake.scheduler.recent import Recent
-from starwake.scheduler.turns import Turns
+from starwake.scheduler.due.fair_queue import FairQueue
+from starwake.scheduler.due.recently_completed import Recent
+from starwake.scheduler.sweep.fair_pager import Turns
 from tests.unit.scheduler.test_hold import key
 
 

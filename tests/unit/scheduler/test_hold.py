@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from starwake.contracts.ids import Revision
 from starwake.contracts.subjects import AlarmKey
-from starwake.scheduler.hold import Added, Held, Hold
+from starwake.scheduler.due.hold import Added, Held, Hold
 
 
 @dataclass(frozen=True)

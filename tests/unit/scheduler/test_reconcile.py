@@ -9,7 +9,7 @@ from starwake.bus.feed import FeedState
 from starwake.contracts.ids import Revision
 from starwake.contracts.subjects import AlarmKey
 from starwake.outbox.guard import why_new_epoch
-from starwake.scheduler.reconcile import PendingRow, diff, split_at
+from starwake.scheduler.reconcile.diff import PendingRow, diff, split_at
 from starwake.store.feed_mark import FeedMark
 
 STARTED = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)

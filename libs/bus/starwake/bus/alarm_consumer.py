@@ -18,9 +18,9 @@ from starwake.bus.message import Message
 from starwake.bus.streams import SCHEDULER, TIMERS
 from starwake.contracts.subjects import AlarmKey, parse_alarm
 from starwake.runtime.logs import get_logger
-from starwake.runtime.sparing import SparingLogger
+from starwake.runtime.rate_limited_logging import RateLimitedLogger
 
-_sparing = SparingLogger(get_logger("bus"))
+_sparing = RateLimitedLogger(get_logger("bus"))
 
 _NS: Final = 1_000_000_000
 _NEXT: Final = f"CONSUMER.MSG.NEXT.{TIMERS}.{SCHEDULER}"

@@ -22,11 +22,11 @@ from starwake.contracts.ids import Revision
 from starwake.contracts.subjects import AlarmKey
 from starwake.contracts.times import LATEST, to_rfc3339
 from starwake.runtime.logs import get_logger
-from starwake.runtime.sparing import SparingLogger
+from starwake.runtime.rate_limited_logging import RateLimitedLogger
 
 __all__ = ["LEAD", "NEAR", "AlarmConsumer", "Alarms", "ArmResult", "DueAlarm", "PendingAlarms"]
 
-_sparing = SparingLogger(get_logger("bus"))
+_sparing = RateLimitedLogger(get_logger("bus"))
 
 LEAD: Final = timedelta(milliseconds=500)
 """How much earlier than due a schedule fires, since it fires up to 256 ms late; the scheduler holds it meanwhile."""

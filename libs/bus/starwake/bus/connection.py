@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from starwake.bus.error_reporter import ErrorReporter
 from starwake.bus.errors import BusTimeout, BusUnavailable, PayloadTooLarge
 from starwake.bus.headers import encode_headers
 from starwake.bus.message import Message
@@ -12,7 +13,6 @@ from starwake.bus.metrics import RECONNECTS
 from starwake.bus.options import BusOptions
 from starwake.bus.replies import Answer, OnAnswer, Replies
 from starwake.bus.subscription import Subscription
-from starwake.bus.troubles import Troubles
 from starwake.bus.wire import WireClient
 from starwake.runtime.logs import get_logger
 
@@ -40,7 +40,7 @@ class Bus:
         self._options = options
         self._max_waiting_bytes = options.max_waiting_bytes
         self._jetstream = f"$JS.{options.jetstream_domain}.API." if options.jetstream_domain else "$JS.API."
-        self._troubles = Troubles(self._denied)
+        self._troubles = ErrorReporter(self._denied)
         self._client = WireClient(on_loss=self._lost, on_server_error=self._troubles.from_server)
         self._replies = Replies(options.inbox_prefix)
         self._listeners: list[Callable[[bool], None]] = []

@@ -19,9 +19,9 @@ from starwake.contracts import subjects
 from starwake.contracts.ids import PlayerId
 from starwake.contracts.times import from_rfc3339, to_rfc3339
 from starwake.runtime.logs import get_logger
-from starwake.runtime.sparing import SparingLogger
+from starwake.runtime.rate_limited_logging import RateLimitedLogger
 
-_sparing = SparingLogger(get_logger("bus"))
+_sparing = RateLimitedLogger(get_logger("bus"))
 _PAGE = 1000
 
 

@@ -15,9 +15,9 @@ from starwake.bus.errors import BusError, BusUnavailable, PayloadTooLarge
 from starwake.bus.message import Message
 from starwake.bus.metrics import ERRORS
 from starwake.runtime.logs import get_logger
-from starwake.runtime.sparing import SparingLogger
+from starwake.runtime.rate_limited_logging import RateLimitedLogger
 
-_sparing = SparingLogger(get_logger("bus"))
+_sparing = RateLimitedLogger(get_logger("bus"))
 _TYPE: Final = "io.nats.micro.v1"
 TooLarge = tuple[bytes, tuple[str, str] | None]
 """The body, and the code and text, of what is answered instead of an answer that the server would not take."""

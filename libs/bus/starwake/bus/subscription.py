@@ -6,9 +6,9 @@ from starwake.bus.message import Message
 from starwake.bus.metrics import ERRORS
 from starwake.bus.wire import WireClient
 from starwake.runtime.logs import get_logger
-from starwake.runtime.sparing import SparingLogger
+from starwake.runtime.rate_limited_logging import RateLimitedLogger
 
-_sparing = SparingLogger(get_logger("bus"))
+_sparing = RateLimitedLogger(get_logger("bus"))
 
 
 class Subscription:

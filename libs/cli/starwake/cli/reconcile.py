@@ -15,11 +15,11 @@ from starwake.bus.publish import JetStreamPublisher
 from starwake.bus.streams import NOTIFICATIONS, desired_streams
 from starwake.cli.connections import connected_bus, connected_database
 from starwake.cli.errors import CliError
-from starwake.outbox import DatabaseClock
 from starwake.runtime.settings import BusSettings, load_settings
-from starwake.scheduler import revocations
-from starwake.scheduler.reconciler import Progress as Step
-from starwake.scheduler.reconciler import Reconciler, Report
+from starwake.scheduler.reconcile.run import Progress as Step
+from starwake.scheduler.reconcile.run import Reconciler, Report
+from starwake.scheduler.upkeep.streams import revocations
+from starwake.store.clock import DatabaseClock
 from starwake.store.database import Database
 from starwake.store.errors import StoreError
 from starwake.store.feed_mark import read_mark

@@ -1,7 +1,6 @@
-"""Telling what the table decided: joins the outbox and the notification stream, by the database's clock."""
+"""Publishes the outbox table into the notification stream, each row not before its time by the database's clock."""
 
-from starwake.outbox.clock import DatabaseClock
-from starwake.outbox.teller import Teller, TellResult
+from starwake.outbox.relay import Relay, RelayResult
 from starwake.store.outbox import OutboxRow
 
-__all__ = ["DatabaseClock", "OutboxRow", "TellResult", "Teller"]
+__all__ = ["OutboxRow", "Relay", "RelayResult"]

@@ -15,7 +15,7 @@ from starwake.bus.feed import FeedState, read_feed, read_newest
 from starwake.bus.streams import NOTIFICATIONS
 from starwake.contracts.events import event_name
 from starwake.contracts.ids import MAX_REVISION, push_place
-from starwake.outbox.teller import Teller
+from starwake.outbox.relay import Relay
 from starwake.runtime.logs import get_logger
 from starwake.store.database import Database
 from starwake.store.errors import StoreError
@@ -68,7 +68,7 @@ def why_gone_back(unknown: Told) -> str:
 class Guard:
     """Holds a teller back after each connect until stream and table agree; for those who cannot mend."""
 
-    def __init__(self, database: Database, bus: Bus, teller: Teller) -> None:
+    def __init__(self, database: Database, bus: Bus, teller: Relay) -> None:
         self._database = database
         self._bus = bus
         self._teller = teller

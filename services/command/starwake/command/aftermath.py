@@ -14,12 +14,13 @@ from starwake.bus.errors import BusError, BusUnavailable
 from starwake.command.metrics import LEFT_TO_SWEEP
 from starwake.contracts.alarms import Alarm
 from starwake.contracts.subjects import AlarmKey
-from starwake.outbox import Teller, faults
+from starwake.outbox import Relay
+from starwake.runtime import crash_points
 from starwake.runtime.logs import get_logger
-from starwake.runtime.sparing import SparingLogger
+from starwake.runtime.rate_limited_logging import RateLimitedLogger
 from starwake.store.outbox import OutboxRow
 
-log = SparingLogger(get_logger("aftermath"))
+log = RateLimitedLogger(get_logger("aftermath"))
 
 _LIMIT = 20_000
 _AT_ONCE = 512
@@ -34,7 +35,7 @@ class Aftermath:
         limit: how many alarms may wait.
     """
 
-    def __init__(self, alarms: Alarms, teller: Teller, *, limit: int = _LIMIT) -> None:
+    def __init__(self, alarms: Alarms, teller: Relay, *, limit: int = _LIMIT) -> None:
         self._alarms = alarms
         self._teller = teller
         self._limit = limit
@@ -83,7 +84,7 @@ class Aftermath:
             results = await self._alarms.arm(alarms)
         except BusUnavailable as error:
             results = [error] * len(alarms)
-        faults.reach(faults.AFTER_ARM)
+        crash_points.reach(crash_points.AFTER_ARM)
         failures = [result for result in results if isinstance(result, BusError)]
         if failures:
             LEFT_TO_SWEEP.labels(what="armed").inc(len(failures))

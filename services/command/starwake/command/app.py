@@ -29,11 +29,12 @@ from starwake.command.watch import Watch
 from starwake.contracts import subjects
 from starwake.contracts.ids import new_id
 from starwake.contracts.reasons import ErrorCode, Refusal
-from starwake.outbox import DatabaseClock, Teller
+from starwake.outbox import Relay
 from starwake.outbox.guard import Guard
 from starwake.runtime.logs import get_logger
 from starwake.runtime.service import Runtime, run_service
 from starwake.runtime.settings import load_settings
+from starwake.store.clock import DatabaseClock
 from starwake.store.database import INDEXES_ONLY, Database
 from starwake.store.errors import StoreError
 from starwake.store.schema import check_schema
@@ -107,7 +108,7 @@ class Parts(NamedTuple):
 async def _work(runtime: Runtime, settings: CommandSettings, parts: Parts) -> None:
     database, reading, bus, catalogue, game = parts
     clock = DatabaseClock(database)
-    teller = Teller(database, bus, clock, tracing=runtime.tracing)
+    teller = Relay(database, bus, clock, tracing=runtime.tracing)
     guard = Guard(database, bus, teller)
     aftermath = Aftermath(Alarms(bus, JetStreamPublisher(bus)), teller)
     desk = Desk(
@@ -252,7 +253,7 @@ class _After(NamedTuple):
     """What follows the orders, and the task that tells of them."""
 
     aftermath: Aftermath
-    teller: Teller
+    teller: Relay
     telling: "asyncio.Task[None]"
 
 

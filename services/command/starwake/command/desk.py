@@ -15,16 +15,16 @@ from starwake.command.requests import OrderParser, Request, acceptable_count
 from starwake.command.rules import World
 from starwake.contracts.commands import REFUSALS_HEADER
 from starwake.contracts.reasons import ErrorCode, Refusal
-from starwake.outbox import faults
+from starwake.runtime import crash_points
 from starwake.runtime.logs import get_logger
-from starwake.runtime.sparing import SparingLogger
+from starwake.runtime.rate_limited_logging import RateLimitedLogger
 from starwake.runtime.tracing import OFF, Tracing, trace_to_keep
 from starwake.store import orders
 from starwake.store.database import Database
 from starwake.store.errors import StoreConflict, StoreUnavailable
 from starwake.store.outbox import OutboxRow, read_earlier
 
-log = SparingLogger(get_logger("desk"))
+log = RateLimitedLogger(get_logger("desk"))
 
 _UNAVAILABLE = refused(Refusal(ErrorCode.UNAVAILABLE, "orders cannot be taken at the moment, try again"))
 _INTERNAL = refused(Refusal(ErrorCode.INTERNAL, "this order could not be carried out"))
@@ -122,7 +122,7 @@ class Desk:
             answers = [_unstorable(batch[0].request, error)]
         else:
             answers = decision.answers
-            faults.reach(faults.AFTER_COMMIT)
+            crash_points.reach(crash_points.AFTER_COMMIT)
             for each, answer in zip(batch, answers, strict=True):
                 _reply(each, answer)
             self._aftermath.take(decision.alarms(), decision.outdated(), rows)

@@ -12,11 +12,11 @@ from starwake.command.decide import ACCEPTED, refused
 from starwake.command.turns import Turns
 from starwake.contracts.reasons import ErrorCode, Refusal
 from starwake.runtime.logs import get_logger
-from starwake.runtime.sparing import SparingLogger
+from starwake.runtime.rate_limited_logging import RateLimitedLogger
 from starwake.runtime.tracing import OFF, Tracing
 from starwake.store.errors import StoreError, StoreUnavailable
 
-log = SparingLogger(get_logger("tasks"))
+log = RateLimitedLogger(get_logger("tasks"))
 
 Answering = Callable[[Call], Awaitable[bytes]]
 _BUSY = Refusal(ErrorCode.UNAVAILABLE, "too much is asked at the moment, try again")

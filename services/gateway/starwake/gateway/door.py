@@ -15,11 +15,11 @@ from starwake.gateway.surroundings import Surroundings
 from starwake.gateway.timers import Timed
 from starwake.gateway.websocket import WebSocket, peer_of
 from starwake.runtime.logs import get_logger
-from starwake.runtime.sparing import SparingLogger
+from starwake.runtime.rate_limited_logging import RateLimitedLogger
 
 _TOLD_BYTES: Final = 200
 
-_log = SparingLogger(get_logger("gateway.port"))
+_log = RateLimitedLogger(get_logger("gateway.port"))
 
 
 class Waiting(Protocol):

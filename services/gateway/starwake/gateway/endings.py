@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING, Final
 
+from starwake.runtime.sparing import SparingLogger
+
 from starwake.contracts.reasons import CloseCode
 from starwake.runtime.logs import get_logger
-from starwake.runtime.sparing import SparingLogger
 
 if TYPE_CHECKING:
     from starwake.gateway.session import Session

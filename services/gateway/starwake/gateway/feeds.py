@@ -24,12 +24,12 @@ from starwake.gateway.framing import text_frame
 from starwake.gateway.histories import Crowded
 from starwake.gateway.spans import traced
 from starwake.runtime.logs import get_logger
-from starwake.runtime.sparing import SparingLogger
+from starwake.runtime.rate_limited_logging import RateLimitedLogger
 
 if TYPE_CHECKING:
     from starwake.bus.subscription import Subscription
 
-_log = SparingLogger(get_logger("gateway.feeds"))
+_log = RateLimitedLogger(get_logger("gateway.feeds"))
 
 _RETRY_S: Final = 0.05
 _ROUNDS: Final = 8

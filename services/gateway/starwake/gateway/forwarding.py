@@ -20,10 +20,10 @@ from starwake.gateway.effects import Forward
 from starwake.gateway.tasks import Tasks
 from starwake.runtime import tracing as traces
 from starwake.runtime.logs import get_logger
-from starwake.runtime.sparing import SparingLogger
+from starwake.runtime.rate_limited_logging import RateLimitedLogger
 from starwake.runtime.tracing import OFF, TRACEPARENT, Tracing
 
-_log = SparingLogger(get_logger("gateway.forwarding"))
+_log = RateLimitedLogger(get_logger("gateway.forwarding"))
 
 _LIST_COMMANDS: Final = "commands"
 _LIST_TIMEOUT_S: Final = 1.0

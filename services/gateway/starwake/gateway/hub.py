@@ -26,14 +26,14 @@ from starwake.gateway.questions import Questions
 from starwake.gateway.stream_watch import Found, StreamWatch
 from starwake.gateway.tasks import Tasks
 from starwake.runtime.logs import get_logger
-from starwake.runtime.sparing import SparingLogger
+from starwake.runtime.rate_limited_logging import RateLimitedLogger
 from starwake.runtime.tracing import OFF, Tracing
 
 if TYPE_CHECKING:
     from starwake.gateway.session import Session
 
 _log = get_logger("gateway.hub")
-_sparing = SparingLogger(_log)
+_sparing = RateLimitedLogger(_log)
 
 _CLOSES_PER_S: Final = 200.0
 """How fast a drain goes where its window allows: few sessions are ended within a moment."""

@@ -23,12 +23,12 @@ from starwake.gateway.protocol import Connection, Phase
 from starwake.gateway.surroundings import Surroundings
 from starwake.gateway.websocket import WebSocket
 from starwake.runtime.logs import get_logger
-from starwake.runtime.sparing import SparingLogger
+from starwake.runtime.rate_limited_logging import RateLimitedLogger
 
 if TYPE_CHECKING:
     from starwake.gateway.hub import Welcome
 
-_log = SparingLogger(get_logger("gateway.session"))
+_log = RateLimitedLogger(get_logger("gateway.session"))
 
 _FLUSH_S: Final = 5.0
 _WATCH_S: Final = 1.0

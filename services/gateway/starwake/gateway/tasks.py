@@ -5,9 +5,9 @@ from collections.abc import Coroutine
 from typing import Any
 
 from starwake.runtime.logs import get_logger
-from starwake.runtime.sparing import SparingLogger
+from starwake.runtime.rate_limited_logging import RateLimitedLogger
 
-_log = SparingLogger(get_logger("gateway.tasks"))
+_log = RateLimitedLogger(get_logger("gateway.tasks"))
 
 
 class Tasks:

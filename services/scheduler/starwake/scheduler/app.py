@@ -13,8 +13,8 @@ from starwake.runtime.service import Runtime, run_service
 from starwake.runtime.settings import load_settings
 from starwake.scheduler import boot
 from starwake.scheduler.loops import Loops
-from starwake.scheduler.parts import Parts, assemble
 from starwake.scheduler.settings import SchedulerSettings
+from starwake.scheduler.wiring import Parts, assemble
 from starwake.store.database import Database
 
 log = get_logger("scheduler")

@@ -8,7 +8,7 @@ from starwake.bus.errors import BusError, StreamRefused
 from starwake.runtime.errors import StartError
 from starwake.runtime.logs import get_logger
 from starwake.scheduler.loops import Loops
-from starwake.scheduler.parts import Parts
+from starwake.scheduler.wiring import Parts
 from starwake.store.database import Database
 from starwake.store.errors import StoreError
 from starwake.store.schema import check_schema

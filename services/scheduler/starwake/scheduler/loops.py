@@ -12,10 +12,10 @@ from starwake.bus.errors import BusError, StreamRefused
 from starwake.runtime.health import Health
 from starwake.runtime.logs import get_logger
 from starwake.scheduler import metrics
-from starwake.scheduler.housekeeping import keep_house
-from starwake.scheduler.parts import Parts
 from starwake.scheduler.settings import SchedulerSettings
-from starwake.scheduler.sweep import SOON_EVERY_S
+from starwake.scheduler.sweep.run import SOON_EVERY_S
+from starwake.scheduler.upkeep.retention import keep_house
+from starwake.scheduler.wiring import Parts
 from starwake.store.due import count_overdue, count_pending
 from starwake.store.errors import StoreError
 from starwake.store.outbox import Backlog, read_backlog

@@ -21,7 +21,7 @@ class SchedulerSettings(ServiceSettings, BusSettings, StoreSettings):
     STARWAKE_SILENCE_SECONDS: a push that waits this long to be told, or alarms that cannot be set for this long, make
         the scheduler not ready.
     STARWAKE_INBOX_DAYS: how long command ids are remembered.
-    STARWAKE_TESTING, STARWAKE_FAULT: crash points, see `starwake.outbox.faults`; for tests only.
+    STARWAKE_TESTING, STARWAKE_FAULT: crash points, see `starwake.runtime.crash_points`; for tests only.
     """
 
     health_port: Annotated[int, Field(ge=0, le=65535)] = 9103

@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from starwake.runtime.sparing import SparingLogger
+from starwake.runtime.rate_limited_logging import RateLimitedLogger
 
 
 class Lines:
@@ -17,8 +17,8 @@ class Lines:
 
     error = info = warning
 
-    def sparing(self) -> SparingLogger:
-        return SparingLogger(cast("Any", self), burst=3, every_s=10, clock=lambda: self.now)
+    def sparing(self) -> RateLimitedLogger:
+        return RateLimitedLogger(cast("Any", self), burst=3, every_s=10, clock=lambda: self.now)
 
 
 def test_after_a_few_lines_of_a_kind_the_rest_is_counted_in_the_next_one() -> None:

@@ -17,20 +17,22 @@ from starwake.contracts.builds import BuildRecord
 from starwake.contracts.events import Notification
 from starwake.contracts.subjects import AlarmKey
 from starwake.contracts.world_events import EventRecord
-from starwake.outbox import DatabaseClock, Teller, TellResult, faults
+from starwake.outbox import Relay, RelayResult
+from starwake.runtime import crash_points
 from starwake.runtime.logs import get_logger
-from starwake.runtime.sparing import SparingLogger
+from starwake.runtime.rate_limited_logging import RateLimitedLogger
 from starwake.runtime.tracing import OFF, Tracing
 from starwake.scheduler import metrics
-from starwake.scheduler.recent import Recent
+from starwake.scheduler.due.recently_completed import Recent
+from starwake.scheduler.due.spans import Spans
 from starwake.scheduler.rows import Row, key_of, told_by
-from starwake.scheduler.spans import Spans
 from starwake.store import due
+from starwake.store.clock import DatabaseClock
 from starwake.store.database import Connection, Database
 from starwake.store.errors import StoreError
 from starwake.store.outbox import OutboxRow, read_earlier
 
-log = SparingLogger(get_logger("completion"))
+log = RateLimitedLogger(get_logger("completion"))
 
 
 @dataclass
@@ -74,7 +76,7 @@ class Completer:
         self,
         database: Database,
         alarms: Alarms,
-        teller: Teller,
+        teller: Relay,
         clock: DatabaseClock,
         *,
         ahead_s: float,
@@ -143,20 +145,20 @@ class Completer:
 
         return await self._committed(work)
 
-    async def tell(self, outcome: Outcome) -> TellResult:
+    async def tell(self, outcome: Outcome) -> RelayResult:
         """Tell what a transaction left to be told, each at its time, and forget it then."""
         if outcome.completed:
-            faults.reach(faults.AFTER_UPDATE)
+            crash_points.reach(crash_points.AFTER_UPDATE)
         if outcome.started:
             await self._arm(outcome.started)
         result = await self._teller.tell(outcome.tell)
         if not outcome.tell_started:
             return result
         if result.left:
-            return TellResult(result.told, result.left + len(outcome.tell_started))
+            return RelayResult(result.told, result.left + len(outcome.tell_started))
         # Only now: a site's next build is not told of before the end of the one that made room for it.
         began = await self._teller.tell(outcome.tell_started)
-        return TellResult(result.told + began.told, began.left)
+        return RelayResult(result.told + began.told, began.left)
 
     async def _committed(self, work: Callable[[Connection], Awaitable[Outcome]], *, alone: bool = False) -> Outcome:
         async def attempt() -> Outcome:

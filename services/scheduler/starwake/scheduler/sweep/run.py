@@ -10,14 +10,15 @@ from datetime import UTC, datetime
 
 from starwake.contracts.ids import Revision
 from starwake.contracts.subjects import AlarmKey, AlarmKind
-from starwake.outbox import DatabaseClock, Teller
+from starwake.outbox import Relay
 from starwake.runtime.logs import get_logger
-from starwake.scheduler.completion import Completer
-from starwake.scheduler.hold import Added
-from starwake.scheduler.keeper import Keeper
+from starwake.scheduler.due.completion import Completer
+from starwake.scheduler.due.hold import Added
+from starwake.scheduler.due.worker import Keeper
 from starwake.scheduler.rows import Row, key_of
-from starwake.scheduler.turns import Turns
+from starwake.scheduler.sweep.fair_pager import Turns
 from starwake.store import due
+from starwake.store.clock import DatabaseClock
 from starwake.store.database import Database
 from starwake.store.due import NIL_ID, DueKey
 from starwake.store.outbox import OutboxRow, read_untold
@@ -53,7 +54,7 @@ class Sweep:
         *,
         database: Database,
         completer: Completer,
-        teller: Teller,
+        teller: Relay,
         keeper: Keeper,
         clock: DatabaseClock,
         batch_size: int,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from starwake.contracts.events import Notification
 from starwake.contracts.ids import PlayerId
-from starwake.outbox.line import Line
+from starwake.outbox.queue import Line
 from starwake.store.outbox import OutboxRow
 
 

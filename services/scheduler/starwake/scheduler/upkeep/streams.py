@@ -17,7 +17,8 @@ from starwake.contracts import subjects
 from starwake.contracts.ids import PlayerId
 from starwake.outbox.guard import COMPARED, lately_told, why_gone_back, why_new_epoch
 from starwake.runtime.logs import get_logger
-from starwake.scheduler import metrics, revocations
+from starwake.scheduler import metrics
+from starwake.scheduler.upkeep import revocations
 from starwake.store import feed_mark
 from starwake.store.database import Database
 from starwake.store.gather import STREAMS_LOCK, lock

@@ -4,16 +4,16 @@ from collections.abc import Callable
 
 from starwake.bus.alarm_consumer import DueAlarm
 from starwake.contracts.subjects import AlarmKey
-from starwake.outbox import DatabaseClock
 from starwake.runtime.logs import get_logger
-from starwake.runtime.sparing import SparingLogger
+from starwake.runtime.rate_limited_logging import RateLimitedLogger
 from starwake.scheduler import metrics
-from starwake.scheduler.hold import LATE_AFTER_S, Added
-from starwake.scheduler.keeper import Keeper
-from starwake.scheduler.recent import Recent
+from starwake.scheduler.due.hold import LATE_AFTER_S, Added
+from starwake.scheduler.due.recently_completed import Recent
+from starwake.scheduler.due.worker import Keeper
 from starwake.scheduler.rows import parse_alarm
+from starwake.store.clock import DatabaseClock
 
-log = SparingLogger(get_logger("intake"))
+log = RateLimitedLogger(get_logger("intake"))
 
 _WAIT_FOR_ROOM_S = 0.25
 _HELD = metrics.ALARMS.labels("held")

@@ -6,8 +6,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import cast
 
-from starwake.outbox.estimate import ClockEstimate
 from starwake.runtime.logs import get_logger
+from starwake.store.clock_estimate import ClockEstimate
 from starwake.store.database import Database
 from starwake.store.errors import StoreError
 

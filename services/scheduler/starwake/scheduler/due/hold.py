@@ -8,7 +8,7 @@ from enum import Enum, auto
 from typing import Generic, Protocol, TypeVar
 
 from starwake.contracts.subjects import AlarmKey
-from starwake.scheduler.fair import FairQueue
+from starwake.scheduler.due.fair_queue import FairQueue
 
 Row = TypeVar("Row")
 

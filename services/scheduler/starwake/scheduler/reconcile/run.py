@@ -12,12 +12,12 @@ from starwake.bus.alarms import Alarms, PendingAlarms
 from starwake.bus.errors import BusError, is_final
 from starwake.contracts.ids import Revision
 from starwake.contracts.subjects import AlarmKey
-from starwake.outbox import DatabaseClock
 from starwake.runtime.logs import get_logger
 from starwake.scheduler import metrics
-from starwake.scheduler.reconcile import PendingRow, Plan, diff, split_at
+from starwake.scheduler.reconcile.diff import PendingRow, Plan, diff, split_at
 from starwake.scheduler.rows import Row, alarm_of
 from starwake.store import due, gather
+from starwake.store.clock import DatabaseClock
 from starwake.store.database import Database
 from starwake.store.gather import FIRST_ID, LAST_ID, RECONCILE_LOCK, WaitingKey
 

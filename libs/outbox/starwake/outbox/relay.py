@@ -17,13 +17,13 @@ from starwake.bus.errors import BusError, BusUnavailable, is_final
 from starwake.bus.notifications import Notifier
 from starwake.bus.publish import JetStreamPublisher, PublishResult
 from starwake.bus.streams import DUPLICATE_WINDOW_S, NOTIFICATIONS
-from starwake.outbox import faults
-from starwake.outbox.clock import DatabaseClock
-from starwake.outbox.line import Job, Line
-from starwake.outbox.traced import TracedNotifier
+from starwake.outbox.queue import Job, Line
+from starwake.outbox.traced_notifier import TracedNotifier
+from starwake.runtime import crash_points
 from starwake.runtime.logs import get_logger
-from starwake.runtime.sparing import SparingLogger
+from starwake.runtime.rate_limited_logging import RateLimitedLogger
 from starwake.runtime.tracing import OFF, Tracing
+from starwake.store.clock import DatabaseClock
 from starwake.store.database import Database
 from starwake.store.errors import StoreError
 from starwake.store.outbox import OutboxRow, delete_told, set_aside
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from starwake.contracts.ids import PlayerId
 
 log = get_logger("teller")
-_sparing = SparingLogger(log)
+_sparing = RateLimitedLogger(log)
 
 LINE_LIMIT = 20_000
 _AT_ONCE = 128
@@ -48,14 +48,14 @@ _LAST_ANSWERS_S = 6.0
 
 
 @dataclass(frozen=True)
-class TellResult:
+class RelayResult:
     """How many rows are told, and how many stay in the outbox for a later sweep."""
 
     told: int
     left: int
 
 
-class Teller:
+class Relay:
     """Tells rows of the outbox through one connection to the bus.
 
     Args:
@@ -119,20 +119,20 @@ class Teller:
         self._wake.set()
         return taken
 
-    async def tell(self, rows: Sequence[OutboxRow]) -> TellResult:
+    async def tell(self, rows: Sequence[OutboxRow]) -> RelayResult:
         """Tell these rows, those of one source in order, and return when each is told and deleted, or given up.
 
         `run` has to be running; when it has ended, all are given up.
         """
         if self._over:
-            return TellResult(0, len(rows))
+            return RelayResult(0, len(rows))
         waiter = _Waiter(len(rows))
         for row in rows:
             if not self._line.add(row, waiter):
                 waiter.settle(told=False)
         self._wake.set()
         await waiter.done.wait()
-        return TellResult(waiter.told, len(rows) - waiter.told)
+        return RelayResult(waiter.told, len(rows) - waiter.told)
 
     async def until_telling(self) -> None:
         """Wait, without limit, for `resume`; at once where nothing is paused."""
@@ -232,7 +232,7 @@ class Teller:
         except (BusError, StoreError) as error:
             self._failed(jobs, error)
             return
-        faults.reach(faults.AFTER_PUBLISH)
+        crash_points.reach(crash_points.AFTER_PUBLISH)
         now = self._clock.now()
         failure: BusError | None = None
         never: list[tuple[Job, BusError]] = []

@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from starwake.bus.alarm_consumer import DueAlarm
-from starwake.outbox import DatabaseClock, faults
+from starwake.runtime import crash_points
 from starwake.runtime.logs import get_logger
 from starwake.scheduler import metrics
-from starwake.scheduler.completion import Completer, Outcome
-from starwake.scheduler.hold import Held, Hold
+from starwake.scheduler.due.completion import Completer, Outcome
+from starwake.scheduler.due.hold import Held, Hold
 from starwake.scheduler.rows import Row
+from starwake.store.clock import DatabaseClock
 from starwake.store.errors import StoreConflict, StoreError, StoreUnavailable
 
 log = get_logger("keeper")
@@ -109,7 +110,7 @@ class Keeper:
                     timer.cancel()
 
     async def _work(self, batch: Sequence[KeptRow]) -> None:
-        faults.reach(faults.BATCH_IN_HAND)
+        crash_points.reach(crash_points.BATCH_IN_HAND)
         try:
             outcome = await self._complete(batch)
         finally:
@@ -120,7 +121,7 @@ class Keeper:
                 self._wake.set()
         await self._completer.tell(outcome)
         if outcome.completed:
-            faults.reach(faults.BEFORE_ACK)
+            crash_points.reach(crash_points.BEFORE_ACK)
         for held in batch:
             if held.key in outcome.early or held.key in outcome.dropped:
                 continue

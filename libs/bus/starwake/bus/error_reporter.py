@@ -7,13 +7,13 @@ from nats import errors as nats_errors
 
 from starwake.bus.metrics import ERRORS, SLOW_CONSUMERS
 from starwake.runtime.logs import get_logger
-from starwake.runtime.sparing import SparingLogger
+from starwake.runtime.rate_limited_logging import RateLimitedLogger
 
 _log = get_logger("bus")
 _DENIED = re.compile(r"permissions violation for (publish|subscription)s? to \"(.*?)\"", re.IGNORECASE | re.DOTALL)
 
 
-class Troubles:
+class ErrorReporter:
     """The errors of one connection.
 
     Attributes:
@@ -23,7 +23,7 @@ class Troubles:
     def __init__(self, on_denied: Callable[[str, str], None]) -> None:
         self.last = ""
         self._on_denied = on_denied
-        self._sparing = SparingLogger(_log)
+        self._sparing = RateLimitedLogger(_log)
 
     def from_server(self, text: str) -> None:
         """The server has sent `-ERR`."""

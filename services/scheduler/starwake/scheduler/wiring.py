@@ -5,17 +5,18 @@ from dataclasses import dataclass
 from starwake.bus.alarms import Alarms
 from starwake.bus.connection import Bus
 from starwake.bus.publish import JetStreamPublisher
-from starwake.outbox import DatabaseClock, Teller
+from starwake.outbox import Relay
 from starwake.runtime.tracing import OFF, Tracing
 from starwake.scheduler import metrics
-from starwake.scheduler.completion import Completer
-from starwake.scheduler.hold import Hold
-from starwake.scheduler.intake import Intake
-from starwake.scheduler.keeper import Keep, Keeper
-from starwake.scheduler.reconciler import Reconciler
+from starwake.scheduler.due.completion import Completer
+from starwake.scheduler.due.hold import Hold
+from starwake.scheduler.due.intake import Intake
+from starwake.scheduler.due.worker import Keep, Keeper
+from starwake.scheduler.reconcile.run import Reconciler
 from starwake.scheduler.settings import SchedulerSettings
-from starwake.scheduler.sweep import Sweep
-from starwake.scheduler.upkeep import Upkeep
+from starwake.scheduler.sweep.run import Sweep
+from starwake.scheduler.upkeep.streams import Upkeep
+from starwake.store.clock import DatabaseClock
 from starwake.store.database import Database
 from starwake.store.outbox import OutboxRow
 
@@ -34,7 +35,7 @@ class Parts:
     bus: Bus
     clock: DatabaseClock
     alarms: Alarms
-    teller: Teller
+    teller: Relay
     completer: Completer
     keeper: Keeper
     intake: Intake
@@ -47,7 +48,7 @@ def assemble(settings: SchedulerSettings, database: Database, bus: Bus, tracing:
     """The parts of a scheduler on these connections."""
     ahead_s = settings.commit_ahead_ms / 1000
     clock = DatabaseClock(database)
-    teller = Teller(database, bus, clock, on_told=_observe, tracing=tracing)
+    teller = Relay(database, bus, clock, on_told=_observe, tracing=tracing)
     alarms = Alarms(bus, JetStreamPublisher(bus, max_in_flight=_ALARMS_IN_FLIGHT), now=clock.datetime)
     completer = Completer(database, alarms, teller, clock, ahead_s=ahead_s, tracing=tracing)
     gather_s = ahead_s * _GATHER_SHARE

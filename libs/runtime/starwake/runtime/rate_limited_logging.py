@@ -16,7 +16,7 @@ EVERY_S: Final = 60.0
 _MOST_KINDS: Final = 256
 
 
-class SparingLogger:
+class RateLimitedLogger:
     """A logger that writes `burst` lines of a kind and then one each `every_s` seconds, with the number left out.
 
     A kind is the event's name and, where one event has several, `kind`: a command, say, and never what a stranger may

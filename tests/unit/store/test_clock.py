@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starwake.outbox.estimate import DRIFT, ClockEstimate
+from starwake.store.clock_estimate import DRIFT, ClockEstimate
 
 TRUE_OFFSET = 1_000_000.0
 delays = st.floats(0.0001, 0.2)

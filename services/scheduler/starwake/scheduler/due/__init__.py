@@ -1,0 +1,1 @@
+"""What comes due: taken in from the stream, held until its moment, completed in the table."""

@@ -1,0 +1,1 @@
+"""The comparison of all waiting rows with all alarms."""

@@ -1,0 +1,1 @@
+"""Repair of streams and consumers, and deletion of what is no longer needed."""

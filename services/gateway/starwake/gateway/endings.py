@@ -2,15 +2,14 @@
 
 from typing import TYPE_CHECKING, Final
 
-from starwake.runtime.sparing import SparingLogger
-
 from starwake.contracts.reasons import CloseCode
 from starwake.runtime.logs import get_logger
+from starwake.runtime.rate_limited_logging import RateLimitedLogger
 
 if TYPE_CHECKING:
     from starwake.gateway.session import Session
 
-_log = SparingLogger(get_logger("gateway.session"))
+_log = RateLimitedLogger(get_logger("gateway.session"))
 
 _AS_USUAL: Final = frozenset(
     {

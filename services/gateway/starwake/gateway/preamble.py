@@ -4,7 +4,6 @@ import asyncio
 import functools
 from typing import Any, cast
 
-from starwake.runtime.sparing import SparingLogger
 from typing_extensions import override
 
 from starwake.gateway.door import Door
@@ -12,8 +11,9 @@ from starwake.gateway.players_port import Arrival
 from starwake.gateway.proxy_protocol import HeaderError, read_header
 from starwake.gateway.websocket import peer_of
 from starwake.runtime.logs import get_logger
+from starwake.runtime.rate_limited_logging import RateLimitedLogger
 
-_log = SparingLogger(get_logger("gateway.port"))
+_log = RateLimitedLogger(get_logger("gateway.port"))
 
 
 class Preamble(asyncio.Protocol):

@@ -6,17 +6,17 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from starwake.command.catalogue import load_catalogue
-from starwake.command.decide import ACCEPTED, Decision, decide
-from starwake.command.handlers import BUILT_IN
-from starwake.command.requests import Request
-from starwake.command.rules import World
+from starwake.contracts.batches import Busy, Loaded, PlayerRows
 from starwake.contracts.builds import BuildRecord, BuildState
 from starwake.contracts.events import BUILD_STARTED, Notification, build_event, completion_events
 from starwake.contracts.ids import CommandId, PlayerId
 from starwake.contracts.queued import QueuedOrder
 from starwake.contracts.subjects import AlarmKey
-from starwake.store.orders import Busy, Loaded, PlayerRows
+from starwake.game.built_in import BUILT_IN
+from starwake.game.catalogue import load_catalogue
+from starwake.game.decide import ACCEPTED, Decision, decide
+from starwake.game.requests import Request
+from starwake.game.rules import World
 from starwake.store.outbox import OutboxRow
 
 PLAYER = PlayerId("ada")

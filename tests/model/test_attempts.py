@@ -11,15 +11,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from starwake.command.decide import Answer, decide
-from starwake.command.handlers import BUILT_IN
-from starwake.command.requests import OrderParser, Request
+from starwake.contracts.batches import Busy, Loaded, PlayerRows, Remembered
 from starwake.contracts.commands import REFUSALS_HEADER
 from starwake.contracts.ids import CommandId, PlayerId
+from starwake.game.built_in import BUILT_IN
+from starwake.game.decide import Answer, decide
+from starwake.game.requests import OrderParser, Request
 from starwake.gateway.effects import Forward
 from starwake.gateway.limits import ConnectionLimits
 from starwake.gateway.protocol import Connection
-from starwake.store.orders import Busy, Loaded, PlayerRows, Remembered
 from tests.unit.command.rows import NOW, world
 
 ADA = PlayerId("ada")

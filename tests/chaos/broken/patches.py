@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from starwake.bus import alarms
 from starwake.bus.headers import encode_headers
 from starwake.bus.message import Outgoing
-from starwake.command import decide
-from starwake.command.decide import Decision, refused
 from starwake.contracts import events, subjects, world_events
 from starwake.contracts.alarms import Alarm
+from starwake.contracts.batches import Loaded
 from starwake.contracts.ids import Revision
 from starwake.contracts.reasons import Refusal
 from starwake.contracts.subjects import AlarmKey
 from starwake.contracts.times import to_rfc3339
+from starwake.game import decide
+from starwake.game.decide import Decision, refused
 from starwake.outbox import guard
 from starwake.scheduler.due.worker import Keeper, KeptRow
 from starwake.scheduler.sweep.run import Sweep
 from starwake.store import feed_mark
-from starwake.store.orders import Loaded
 from starwake.store.sql import load
 
 _LEAVES_S = 0.1

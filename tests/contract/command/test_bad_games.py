@@ -22,7 +22,7 @@ GAME = '''
 
 import msgspec
 
-from starwake.command.game import FollowUp, Name, Outcome, Player, Refusal, completion, order
+from starwake.game import FollowUp, Name, Outcome, Player, Refusal, completion, order
 
 
 class Where(msgspec.Struct):

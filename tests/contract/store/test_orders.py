@@ -9,6 +9,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 
+from starwake.contracts.batches import Ask, Busy, InboxEntry, Loaded, Remembered, Told, Writes
 from starwake.contracts.builds import BuildRecord, BuildState, FollowUp
 from starwake.contracts.events import BUILD_STARTED, build_event
 from starwake.contracts.ids import BuildId, CommandId, PlayerId, Revision, new_id
@@ -17,19 +18,7 @@ from starwake.store import sql
 from starwake.store.builds import list_builds, list_queued
 from starwake.store.database import INDEXES_ONLY, Database
 from starwake.store.errors import StoreConflict, StoreError
-from starwake.store.orders import (
-    COUNTED_EACH_TIME,
-    Ask,
-    Busy,
-    InboxEntry,
-    Loaded,
-    Remembered,
-    Told,
-    Writes,
-    load_batch,
-    note_held,
-    write_batch,
-)
+from starwake.store.orders import COUNTED_EACH_TIME, load_batch, note_held, write_batch
 from starwake.store.outbox import read_earlier, read_untold
 
 ADA = PlayerId("ada")

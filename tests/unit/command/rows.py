@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
-from starwake.command.catalogue import Catalogue, Kind, Limits, Reschedule
-from starwake.command.rules import Completion, Player, World
+from starwake.contracts.batches import PlayerRows
 from starwake.contracts.builds import BuildRecord, BuildState
 from starwake.contracts.ids import BuildId, PlayerId, Revision
-from starwake.store.orders import PlayerRows
+from starwake.game.catalogue import Catalogue, Kind, Limits, Reschedule
+from starwake.game.rules import Completion, Player, World
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 ADA = PlayerId("ada")

@@ -9,16 +9,16 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from starwake.command.decide import Decision, ask_of, decide
-from starwake.command.game import Order, Outcome, Player, order
-from starwake.command.handlers import BUILT_IN
-from starwake.command.requests import OrderParser, Request
-from starwake.command.rules import Transition, World
+from starwake.contracts.batches import Busy, Loaded, PlayerRows
 from starwake.contracts.builds import BuildRecord, BuildState, FollowUp
 from starwake.contracts.commands import BuildStart
 from starwake.contracts.ids import BuildId, CommandId, PlayerId
 from starwake.contracts.reasons import ErrorCode, Refusal
-from starwake.store.orders import Busy, Loaded, PlayerRows
+from starwake.game import Order, Outcome, Player, order
+from starwake.game.built_in import BUILT_IN
+from starwake.game.decide import Decision, ask_of, decide
+from starwake.game.requests import OrderParser, Request
+from starwake.game.rules import Transition, World
 from tests.unit.command.rows import ADA, NOW, building, catalogue, world
 
 SITE = "luna-1"

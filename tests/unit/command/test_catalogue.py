@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from starwake.command.catalogue import Catalogue, CatalogueError, load_catalogue, parse_duration
+from starwake.game.catalogue import Catalogue, load_catalogue, parse_duration
+from starwake.game.errors import CatalogueError
 
 
 def loaded(tmp_path: Path, text: str, time_scale: float = 1.0) -> Catalogue:

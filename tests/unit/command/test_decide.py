@@ -5,16 +5,16 @@ import json
 
 import msgspec
 
-from starwake.command.catalogue import Kind
-from starwake.command.decide import ask_of, decide
-from starwake.command.game import Order, Outcome, Player, order
-from starwake.command.handlers import BUILT_IN
-from starwake.command.requests import OrderParser, Request
-from starwake.command.rules import World
+from starwake.contracts.batches import Ask, Busy, Loaded, PlayerRows, Writes
 from starwake.contracts.builds import BuildState
 from starwake.contracts.commands import REFUSALS_HEADER, BuildStart
 from starwake.contracts.ids import CommandId, PlayerId
-from starwake.store.orders import Ask, Busy, Loaded, PlayerRows, Writes
+from starwake.game import Order, Outcome, Player, order
+from starwake.game.built_in import BUILT_IN
+from starwake.game.catalogue import Kind
+from starwake.game.decide import ask_of, decide
+from starwake.game.requests import OrderParser, Request
+from starwake.game.rules import World
 from tests.unit.command.rows import ADA, NOW, building, catalogue, world
 
 PARSER = OrderParser(BUILT_IN)

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from starwake.command import catalogue as catalogues
-from starwake.command.catalogue import CatalogueError, load_catalogue
-from starwake.command.decide import Decision, ask_of, decide
-from starwake.command.extensions import Game, OrdersError, load_game
-from starwake.command.requests import OrderParser, Request
-from starwake.command.rules import World
+from starwake.contracts.batches import Loaded, PlayerRows
 from starwake.contracts.events import completion_events
 from starwake.contracts.ids import PlayerId
 from starwake.contracts.reasons import ErrorCode
-from starwake.store.orders import Loaded, PlayerRows
+from starwake.game import catalogue as catalogues
+from starwake.game.catalogue import load_catalogue
+from starwake.game.decide import Decision, ask_of, decide
+from starwake.game.errors import CatalogueError, OrdersError
+from starwake.game.loading import Game, load_game
+from starwake.game.requests import OrderParser, Request
+from starwake.game.rules import World
 from tests.unit.command.rows import NOW
 
 KIND = "sounding"
@@ -96,24 +97,24 @@ def test_surveys_end_in_discovered_stars() -> None:
 MODULES = {
     "broken": ("1 / 0", "ZeroDivisionError"),
     "taken": (
-        "from starwake.command.handlers import start\nfrom dataclasses import replace\nagain = replace(start)",
+        "from starwake.game.built_in import start\nfrom dataclasses import replace\nagain = replace(start)",
         "two commands called build.start",
     ),
     "unnamed": (
         """
 from starwake.contracts.commands import NoArgs
-from starwake.command.game import order, Player, Outcome
+from starwake.game import order, Player, Outcome
 @order('One')
 def one(args: NoArgs, player: Player) -> Outcome: ...
 """,
         "dotted",
     ),
     "untyped": (
-        "from starwake.command.game import order\n@order('a.b')\ndef one(args, player): ...",
+        "from starwake.game import order\n@order('a.b')\ndef one(args, player): ...",
         "annotated with a msgspec Struct",
     ),
     "twice": (
-        "from starwake.command.game import completion\n@completion('survey')\ndef more(build): return []",
+        "from starwake.game import completion\n@completion('survey')\ndef more(build): return []",
         "survey is declared twice",
     ),
 }

@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from starwake.command.catalogue import Catalogue, Kind, Reschedule
-from starwake.command.rules import World
+from starwake.contracts.batches import PlayerRows
 from starwake.contracts.builds import BuildRecord
 from starwake.contracts.commands import BuildCancel
 from starwake.contracts.reasons import ErrorCode, Refusal
 from starwake.contracts.times import LATEST, from_rfc3339
-from starwake.store.orders import PlayerRows
+from starwake.game.catalogue import Catalogue, Kind, Reschedule
+from starwake.game.rules import World
 from tests.unit.command.rows import NOW, building, player, world
 
 HOUR = timedelta(hours=1)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from starwake.command.catalogue import CatalogueError, check_size
-from starwake.command.paging import fitting
+from starwake.command.paging import check_catalogue_size, fitting
+from starwake.runtime.errors import StartError
 
 
 def test_a_page_takes_as_many_items_as_have_room_and_never_none() -> None:
@@ -15,6 +15,6 @@ def test_a_page_takes_as_many_items_as_have_room_and_never_none() -> None:
 
 
 def test_a_catalogue_that_no_message_holds_is_refused_with_both_sizes() -> None:
-    check_size(1_048_576, 1_048_576)
-    with pytest.raises(CatalogueError, match=r"1,048,577 bytes .* NATS takes 1,048,576 in one message"):
-        check_size(1_048_577, 1_048_576)
+    check_catalogue_size(1_048_576, 1_048_576)
+    with pytest.raises(StartError, match=r"1,048,577 bytes .* NATS takes 1,048,576 in one message"):
+        check_catalogue_size(1_048_577, 1_048_576)

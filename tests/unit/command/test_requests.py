@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starwake.command.handlers import BUILT_IN
-from starwake.command.requests import OrderParser, Request, fingerprint
 from starwake.contracts.reasons import ErrorCode, Refusal
+from starwake.game.built_in import BUILT_IN
+from starwake.game.requests import OrderParser, Request, fingerprint
 
 PARSER = OrderParser(BUILT_IN)
 START = {"kind": "dock", "site": "luna-1"}

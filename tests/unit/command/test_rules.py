@@ -5,14 +5,14 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from starwake.command.rules import Outcome, Player
+from starwake.contracts.batches import Busy, PlayerRows
 from starwake.contracts.builds import BuildRecord, BuildState, FollowUp
 from starwake.contracts.follow_ups import FollowUpError
 from starwake.contracts.ids import PlayerId
 from starwake.contracts.queued import QueuedOrder
 from starwake.contracts.reasons import ErrorCode, Refusal
 from starwake.contracts.times import to_rfc3339
-from starwake.store.orders import Busy, PlayerRows
+from starwake.game.rules import Outcome, Player
 from tests.unit.command.rows import ADA, NOW, building, catalogue, player, world
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from starwake.command.stars import discover
+from starwake.game.default._stars import discover
 
 
 def test_the_same_survey_finds_the_same_stars() -> None:

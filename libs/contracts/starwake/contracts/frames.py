@@ -13,6 +13,8 @@ from starwake.contracts.reasons import ErrorCode
 
 SUBPROTOCOL = "starwake.v1"
 MAX_FRAME_BYTES = 65_536
+MAX_RESULT_BYTES = 196_608
+"""Of a reply: 192 KiB, below the smallest `max_payload` that is planned with (256 KB in `deploy/nats`)."""
 
 
 class Command(msgspec.Struct, frozen=True):

@@ -6,11 +6,12 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from starwake.contracts.batches import Remembered
 from starwake.contracts.ids import PlayerId, Revision
 from starwake.contracts.subjects import AlarmKey
 from starwake.contracts.world_events import EventRecord, Upcoming
 from starwake.store.database import Connection, Database
-from starwake.store.orders import Remembered, player_lock
+from starwake.store.orders import player_lock
 from starwake.store.sql import load
 
 _SQL = load("announcements")

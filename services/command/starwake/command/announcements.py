@@ -6,13 +6,13 @@ from typing import Any, Final
 
 import msgspec
 
-from starwake.command.requests import refuse_nul
 from starwake.contracts.commands import Announce
 from starwake.contracts.ids import PlayerId, Revision, is_player_id
 from starwake.contracts.reasons import ErrorCode, Refusal
 from starwake.contracts.subjects import is_name
 from starwake.contracts.times import from_rfc3339, to_rfc3339
 from starwake.contracts.world_events import EventRecord
+from starwake.game.requests import refuse_nul
 
 MAX_WARNINGS: Final = 50
 MAX_PAYLOAD_BYTES: Final = 32_768

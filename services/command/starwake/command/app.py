@@ -15,22 +15,25 @@ from starwake.bus.publish import JetStreamPublisher
 from starwake.bus.service import Endpoint, Service
 from starwake.bus.streams import NOTIFICATIONS, TIMERS
 from starwake.command.aftermath import Aftermath
-from starwake.command.catalogue import Catalogue, check_size, load_catalogue
-from starwake.command.decide import refused
 from starwake.command.desk import Desk
-from starwake.command.extensions import Game, load_game
 from starwake.command.ops import Operations
+from starwake.command.paging import check_catalogue_size
 from starwake.command.reads import Reads
-from starwake.command.requests import OrderParser
-from starwake.command.rules import World
 from starwake.command.settings import CommandSettings
 from starwake.command.tasks import CallTasks
 from starwake.command.watch import Watch
 from starwake.contracts import subjects
 from starwake.contracts.ids import new_id
 from starwake.contracts.reasons import ErrorCode, Refusal
+from starwake.game.catalogue import Catalogue, load_catalogue
+from starwake.game.decide import refused
+from starwake.game.errors import GameError
+from starwake.game.loading import Game, load_game
+from starwake.game.requests import OrderParser
+from starwake.game.rules import World
 from starwake.outbox import Relay
 from starwake.outbox.guard import Guard
+from starwake.runtime.errors import StartError
 from starwake.runtime.logs import get_logger
 from starwake.runtime.service import Runtime, run_service
 from starwake.runtime.settings import load_settings
@@ -65,10 +68,13 @@ async def serve(runtime: Runtime, settings: CommandSettings) -> None:
     """Take orders until `runtime.stopping` is set, then finish those in hand.
 
     Raises:
-        CatalogueError, OrdersError: the game's own files do not hold together, or are too large to be told.
+        StartError: the game's own files do not hold together, or are too large to be told.
     """
-    catalogue = load_catalogue(settings.catalogue, time_scale=settings.time_scale)
-    game = load_game(catalogue, settings.orders)
+    try:
+        catalogue = load_catalogue(settings.catalogue, time_scale=settings.time_scale)
+        game = load_game(catalogue, settings.orders)
+    except GameError as error:
+        raise StartError(str(error)) from error
     database = await _pool(settings, "starwake-command", settings.database_pool)
     # Of their own, so that reads never take what orders need.
     reading = await _pool(settings, "starwake-command-reads", settings.read_pool)
@@ -125,7 +131,7 @@ async def _work(runtime: Runtime, settings: CommandSettings, parts: Parts) -> No
     watch.register(runtime.health)
     calls = CallTasks(runtime.tracing)
     reads = Reads(reading, catalogue, game.orders, calls, at_once=settings.read_pool)
-    check_size(reads.catalogue_bytes, bus.max_payload)
+    check_catalogue_size(reads.catalogue_bytes, bus.max_payload)
     operations = Operations(database, bus, aftermath)
     with suppress(StoreError):
         await clock.measure()

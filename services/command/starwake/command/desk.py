@@ -10,11 +10,11 @@ from starwake.bus.service import Request as Call
 from starwake.command import metrics, spans
 from starwake.command.aftermath import Aftermath
 from starwake.command.batcher import Batcher
-from starwake.command.decide import Answer, Decision, ask_of, decide, refused
-from starwake.command.requests import OrderParser, Request, acceptable_count
-from starwake.command.rules import World
 from starwake.contracts.commands import REFUSALS_HEADER
 from starwake.contracts.reasons import ErrorCode, Refusal
+from starwake.game.decide import Answer, Decision, ask_of, decide, refused
+from starwake.game.requests import OrderParser, Request, acceptable_count
+from starwake.game.rules import World
 from starwake.runtime import crash_points
 from starwake.runtime.logs import get_logger
 from starwake.runtime.rate_limited_logging import RateLimitedLogger

@@ -14,19 +14,19 @@ from starwake.bus.revocations import publish_revocation
 from starwake.bus.service import Request as Call
 from starwake.command.aftermath import Aftermath
 from starwake.command.announcements import plan
-from starwake.command.requests import fingerprint, refuse_nul
+from starwake.contracts.batches import Remembered
 from starwake.contracts.commands import Announce, CancelEvent, Revoke
 from starwake.contracts.frames import is_command_id, result_body
 from starwake.contracts.ids import PlayerId, is_player_id, new_id
 from starwake.contracts.reasons import ErrorCode, Refusal
 from starwake.contracts.times import from_rfc3339, to_rfc3339, truncate
 from starwake.contracts.world_events import EventRecord, event_alarm
+from starwake.game.requests import fingerprint, refuse_nul
 from starwake.runtime.logs import get_logger
 from starwake.runtime.tracing import current_trace
 from starwake.store import announcements as rows
 from starwake.store import revocations
 from starwake.store.database import Database
-from starwake.store.orders import Remembered
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

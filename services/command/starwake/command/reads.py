@@ -9,15 +9,15 @@ import msgspec
 
 from starwake.bus.service import Request as Call
 from starwake.command import metrics
-from starwake.command.catalogue import Catalogue
-from starwake.command.decide import ACCEPTED, refused
-from starwake.command.paging import MAX_PAGE_BYTES, fitting
-from starwake.command.requests import decode_args, read_frame
+from starwake.command.paging import fitting
 from starwake.command.tasks import CallTasks, ReadTasks
 from starwake.contracts.commands import BuildList, BuildQueued, EventList
-from starwake.contracts.frames import result_body
+from starwake.contracts.frames import MAX_RESULT_BYTES, result_body
 from starwake.contracts.reasons import ErrorCode, Refusal
 from starwake.contracts.times import from_rfc3339, to_rfc3339
+from starwake.game.catalogue import Catalogue
+from starwake.game.decide import ACCEPTED, refused
+from starwake.game.requests import decode_args, read_frame
 from starwake.store.announcements import list_upcoming
 from starwake.store.builds import list_builds, list_queued
 from starwake.store.database import Database
@@ -55,7 +55,7 @@ class Reads:
         )
         views = [build.view() for build in builds]
         body = result_body({"builds": views, "next": following})
-        if len(body) > MAX_PAGE_BYTES:  # long names: fewer of them than were asked for
+        if len(body) > MAX_RESULT_BYTES:  # long names: fewer of them than were asked for
             views = fitting(views)
             body = result_body({"builds": views, "next": views[-1].id if len(views) < len(builds) else following})
         return body

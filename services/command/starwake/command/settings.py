@@ -5,15 +5,15 @@ from typing import Annotated
 
 from pydantic import Field
 
-from starwake.command import catalogue
+from starwake.game import catalogue
 from starwake.runtime.settings import Block, BusSettings, ReadableFile, ServiceSettings, StoreSettings
 
 
 class GameSettings(Block):
     """What can be built.
 
-    STARWAKE_CATALOGUE is a TOML file like `starwake/command/catalogue.toml`; STARWAKE_ORDERS a directory with order
-    modules of one's own besides those in `starwake/command/orders/`. STARWAKE_TIME_SCALE 60 makes all durations 60
+    STARWAKE_CATALOGUE is a TOML file like `starwake/game/default/catalogue.toml`; STARWAKE_ORDERS a directory with
+    order modules of one's own besides those in `starwake/game/default/`. STARWAKE_TIME_SCALE 60 makes all durations 60
     times shorter, for trying out.
     """
 

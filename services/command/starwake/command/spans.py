@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from opentelemetry.trace import Span, SpanKind
 
 from starwake.bus.message import Message
-from starwake.command.requests import Request
+from starwake.game.requests import Request
 from starwake.runtime import tracing as traces
 from starwake.runtime.tracing import TRACEPARENT, Tracing
 

@@ -8,9 +8,9 @@ from opentelemetry.trace import use_span
 
 from starwake.bus.service import Request as Call
 from starwake.command import metrics, spans
-from starwake.command.decide import ACCEPTED, refused
 from starwake.command.turns import Turns
 from starwake.contracts.reasons import ErrorCode, Refusal
+from starwake.game.decide import ACCEPTED, refused
 from starwake.runtime.logs import get_logger
 from starwake.runtime.rate_limited_logging import RateLimitedLogger
 from starwake.runtime.tracing import OFF, Tracing

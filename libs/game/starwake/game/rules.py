@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from starwake.command.catalogue import Catalogue, Kind
 from starwake.contracts.builds import BuildRecord, BuildState, FollowUp
 from starwake.contracts.events import BUILD_CANCELLED, BUILD_RESCHEDULED, BUILD_STARTED
 from starwake.contracts.follow_ups import checked_follow_ups
@@ -18,6 +17,7 @@ from starwake.contracts.ids import BuildId, PlayerId, Revision
 from starwake.contracts.queued import QueuedOrder
 from starwake.contracts.reasons import ErrorCode, Refusal
 from starwake.contracts.times import LATEST, from_rfc3339, to_rfc3339, truncate
+from starwake.game.catalogue import Catalogue, Kind
 
 Completion = Callable[[BuildRecord], Iterable[FollowUp]]
 """What the completion of a kind pushes besides `build.completed`; decided when the build starts."""
@@ -53,7 +53,7 @@ class World(NamedTuple):
 
 
 class Rule(Protocol):
-    """An order's rule, and what it declares; see `starwake.command.game.Order`."""
+    """An order's rule, and what it declares; see `starwake.game.declare.Order`."""
 
     @property
     def decide(self) -> Callable[[Any, "Player"], Outcome]:
@@ -79,7 +79,7 @@ def kinds_asked(order: Rule, args: Any, catalogue: Catalogue) -> tuple[str, ...]
 
 
 class Rows(Protocol):
-    """What the table says of one player; see `starwake.store.orders.PlayerRows`."""
+    """What the table says of one player; see `starwake.contracts.batches.PlayerRows`."""
 
     builds: int
     busy: dict[str, Any]

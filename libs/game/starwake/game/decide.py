@@ -8,10 +8,8 @@ from typing import NamedTuple, cast
 
 import msgspec
 
-from starwake.command.requests import Request
-from starwake.command.rules import Outcome, Player, World, kinds_asked
-from starwake.command.sound import UnsoundError, check, sound_refusal
 from starwake.contracts.alarms import Alarm, build_alarm
+from starwake.contracts.batches import Ask, InboxEntry, Loaded, PlayerRows, Remembered, Told, Writes
 from starwake.contracts.builds import BuildState
 from starwake.contracts.commands import REFUSALS_HEADER
 from starwake.contracts.events import BUILD_QUEUED, BUILD_UNQUEUED, Notification, build_event, encode_body
@@ -20,7 +18,9 @@ from starwake.contracts.ids import CommandId, PlayerId, Revision, is_uuid, new_p
 from starwake.contracts.queued import QueuedOrder
 from starwake.contracts.reasons import ErrorCode, Refusal
 from starwake.contracts.subjects import AlarmKey
-from starwake.store.orders import Ask, InboxEntry, Loaded, PlayerRows, Remembered, Told, Writes
+from starwake.game.requests import Request
+from starwake.game.rules import Outcome, Player, World, kinds_asked
+from starwake.game.sound import UnsoundError, check, sound_refusal
 
 ACCEPTED = "accepted"
 REPEATED = "repeated"

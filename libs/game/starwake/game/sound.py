@@ -7,15 +7,15 @@ to all of them. Whatever annotations say is looked at again here.
 from datetime import datetime, timedelta
 from typing import Final, cast
 
-from starwake.command.paging import MAX_PAGE_BYTES
-from starwake.command.rules import Outcome, Rows, Transition
 from starwake.contracts.builds import BuildRecord, BuildState
 from starwake.contracts.follow_ups import checked_follow_ups
+from starwake.contracts.frames import MAX_RESULT_BYTES
 from starwake.contracts.ids import MAX_REVISION, PlayerId, is_uuid
 from starwake.contracts.queued import QueuedOrder
 from starwake.contracts.reasons import ErrorCode, Refusal
 from starwake.contracts.subjects import is_name
 from starwake.contracts.times import LATEST
+from starwake.game.rules import Outcome, Rows, Transition
 
 MAX_MESSAGE_CHARACTERS: Final = 2000
 """Of a refusal: one sentence for people, which travels in a header too."""
@@ -61,8 +61,8 @@ def check(outcome: Outcome, body: bytes, player: PlayerId, rows: Rows) -> None:
     """
     if not body.startswith(_OBJECT):
         raise UnsoundError("an outcome's result is a JSON object")
-    if len(body) > MAX_PAGE_BYTES:  # found later, its player would never hear what became of the order
-        raise UnsoundError(f"an outcome's result has at most {MAX_PAGE_BYTES:,} bytes, not {len(body):,}")
+    if len(body) > MAX_RESULT_BYTES:  # found later, its player would never hear what became of the order
+        raise UnsoundError(f"an outcome's result has at most {MAX_RESULT_BYTES:,} bytes, not {len(body):,}")
     for part in (outcome.transitions, outcome.queued, outcome.unqueued, outcome.started_from_queue):
         if not isinstance(cast("object", part), tuple | list):
             raise UnsoundError(f"an outcome's changes are tuples, not {part!r:.80}")

@@ -1,4 +1,4 @@
-"""The words with which a game declares its orders; see README.md, "A new order".
+"""How a game declares its orders and what completions push.
 
 @order("probe.launch", kind="probe")
 def launch(args: Launch, player: Player) -> Outcome: ...
@@ -10,32 +10,13 @@ def arrived(build: BuildRecord) -> list[FollowUp]: ...
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar, cast, get_type_hints
+from typing import Any, TypeVar, cast, get_type_hints
 
 import msgspec
 
-from starwake.command.catalogue import Kind
-from starwake.command.rules import Completion, Outcome, Player
 from starwake.contracts.builds import BuildRecord, FollowUp
-from starwake.contracts.commands import Name
-from starwake.contracts.reasons import ErrorCode, Refusal
 from starwake.contracts.subjects import is_name
-
-__all__ = [
-    "Annotated",
-    "BuildRecord",
-    "CompletionOf",
-    "ErrorCode",
-    "FollowUp",
-    "Kind",
-    "Name",
-    "Order",
-    "Outcome",
-    "Player",
-    "Refusal",
-    "completion",
-    "order",
-]
+from starwake.game.rules import Completion, Outcome, Player
 
 _Args = TypeVar("_Args", bound=msgspec.Struct)
 

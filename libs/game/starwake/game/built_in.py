@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from starwake.command.game import Order, order
-from starwake.command.rules import Outcome, Player
 from starwake.contracts.commands import BuildCancel, BuildReschedule, BuildStart, BuildUnqueue
 from starwake.contracts.reasons import ErrorCode, Refusal
+from starwake.game.declare import Order, order
+from starwake.game.rules import Outcome, Player
 
 
 @order("build.start")
@@ -51,7 +51,7 @@ BUILT_IN: Final[Mapping[str, Order]] = {each.command: each for each in (start, q
 
 
 def commands(declared: Iterable[Order]) -> dict[str, Order]:
-    """The map of all orders: the built-in ones, and those that the modules in `orders/` declare.
+    """The map of all orders: the built-in ones, and those that the game's modules declare.
 
     Raises:
         ValueError: two orders have the same name.

@@ -1,4 +1,4 @@
-"""Finds the game's own orders: every module in `orders/`, and in a directory of one's own."""
+"""Finds the game's own orders: every module in `default/`, and in a directory of one's own."""
 
 import importlib
 import importlib.util
@@ -10,16 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
-from starwake.command import orders
-from starwake.command.catalogue import Catalogue
-from starwake.command.game import CompletionOf, Order
-from starwake.command.handlers import commands
-from starwake.command.rules import Completion
-from starwake.runtime.errors import RuntimeFailure
-
-
-class OrdersError(RuntimeFailure):
-    """The game's order modules do not fit together; the text is one line that says which and why."""
+from starwake.game import default
+from starwake.game.built_in import commands
+from starwake.game.catalogue import Catalogue
+from starwake.game.declare import CompletionOf, Order
+from starwake.game.errors import OrdersError
+from starwake.game.rules import Completion
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +27,7 @@ class Game:
 
 
 def load_game(catalogue: Catalogue, own: Path | None = None) -> Game:
-    """The built-in orders, those in `orders/`, and those of the modules in the directory `own`.
+    """The built-in orders, those in `default/`, and those of the modules in the directory `own`.
 
     Raises:
         OrdersError: a module does not load, or two of them, or one and the catalogue, contradict each other.
@@ -57,9 +53,11 @@ def load_game(catalogue: Catalogue, own: Path | None = None) -> Game:
 
 
 def _modules(own: Path | None) -> Iterator[ModuleType]:
-    for found in pkgutil.iter_modules(orders.__path__):
+    for found in pkgutil.iter_modules(default.__path__):
+        if found.name.startswith("_"):
+            continue
         with _naming(found.name):
-            module = importlib.import_module(f"{orders.__name__}.{found.name}")
+            module = importlib.import_module(f"{default.__name__}.{found.name}")
         yield module
     if own is None:
         return

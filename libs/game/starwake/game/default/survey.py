@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from starwake.command.game import BuildRecord, FollowUp, completion
-from starwake.command.stars import discover
+from starwake.game import BuildRecord, FollowUp, completion
+
+from ._stars import discover
 
 
 @completion("survey")

@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import msgspec
 
-from starwake.command.game import Order
 from starwake.contracts.frames import MAX_FRAME_BYTES, Command, decode_command, is_command_id
 from starwake.contracts.ids import CommandId, PlayerId, is_player_id
 from starwake.contracts.reasons import ErrorCode, Refusal
 from starwake.contracts.sites import MAX_SITE_CHARACTERS, normal_site
 from starwake.contracts.subjects import parse_command
+from starwake.game.declare import Order
 
 FINGERPRINT_BYTES: Final = 16
 # W3C Trace Context, 3.2.2

@@ -10,9 +10,9 @@ from typing import Annotated, Final
 import msgspec
 
 from starwake.contracts.subjects import is_name
-from starwake.runtime.errors import RuntimeFailure
+from starwake.game.errors import CatalogueError
 
-DEFAULT: Final = Path(__file__).with_name("catalogue.toml")
+DEFAULT: Final = Path(__file__).with_name("default") / "catalogue.toml"
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)d)? ?(?:(\d+(?:\.\d+)?)h)? ?(?:(\d+(?:\.\d+)?)m)? ?(?:(\d+(?:\.\d+)?)s)?\Z")
 _LONGEST = timedelta(days=3650)
@@ -21,10 +21,6 @@ _SHORTEST = timedelta(milliseconds=1)
 _Factor = Annotated[float, msgspec.Meta(ge=0, le=1000)]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
-
-
-class CatalogueError(RuntimeFailure):
-    """The catalogue cannot be used; the text is one line that says where and why."""
 
 
 class Reschedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,19 +109,6 @@ def load_catalogue(path: Path = DEFAULT, *, time_scale: float = 1.0) -> Catalogu
     except (OSError, ValueError) as error:  # tomllib's and msgspec's errors are ValueErrors
         raise CatalogueError(f"the catalogue {path} cannot be used: {error}") from error
     return Catalogue(kinds, file.limits)
-
-
-def check_size(size: int, max_payload: int) -> None:
-    """Whether a reply of `size` bytes, all that `catalogue.list` answers, fits into one message of the bus.
-
-    Raises:
-        CatalogueError: it does not; no player would ever see a catalogue.
-    """
-    if size > max_payload:
-        raise CatalogueError(
-            f"the catalogue has {size:,} bytes as `catalogue.list` tells it, and NATS takes {max_payload:,} in one"
-            " message: fewer kinds, shorter descriptions, or a larger `max_payload` in the server's configuration"
-        )
 
 
 def parse_duration(text: str) -> timedelta:

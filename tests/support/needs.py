@@ -17,7 +17,7 @@ from typing import Final
 
 from tests.support.chromium import fetch_chromium, has_chromium
 from tests.support.kustomize import fetch_kustomize, kustomize_command
-from tests.support.pgbouncer import pgbouncer_program
+from tests.support.programs import find_program
 
 _SECONDS: Final = 900
 
@@ -48,11 +48,11 @@ class Need:
     @property
     def advice(self) -> str:
         """How to get it."""
-        return f"{'as root: ' if self.root_only else ''}apt-get install {' '.join(self.packages)}"
+        return f"as root: apt-get install {' '.join(self.packages)}"
 
 
 def _programs(*names: str) -> Callable[[], bool]:
-    return lambda: all(map(shutil.which, names))
+    return lambda: all(map(find_program, names))
 
 
 NEEDS: Final[Mapping[str, Need]] = {
@@ -63,10 +63,10 @@ NEEDS: Final[Mapping[str, Need]] = {
     "kustomize": Need(
         "kustomize, kubectl or Go", lambda: kustomize_command() is not None, ("golang-go",), fetch_kustomize
     ),
-    "pgbouncer": Need("PgBouncer", lambda: pgbouncer_program() is not None, ("pgbouncer",)),
+    "pgbouncer": Need("PgBouncer", _programs("pgbouncer"), ("pgbouncer",)),
     "promtool": Need("promtool", _programs("promtool"), ("prometheus",)),
     "containers": Need(
-        "containers (podman and debootstrap, as root)",
+        "containers (podman and debootstrap, for root alone)",
         _programs("podman", "runc", "debootstrap"),
         ("podman", "runc", "netavark", "aardvark-dns", "iptables", "ca-certificates", "debootstrap"),
         root_only=True,

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,17 +11,13 @@ from urllib.parse import urlsplit, urlunsplit
 from starwake.cli.embedded.ports import free_ports
 from starwake.cli.embedded.probes import probe
 from tests.support.eventually import eventually
-
-
-def pgbouncer_program() -> str | None:
-    """Debian puts it where an ordinary user's PATH does not look; None where it is missing."""
-    return shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
+from tests.support.programs import find_program
 
 
 @asynccontextmanager
 async def pgbouncer(url: str, directory: Path, mode: Literal["session", "transaction"]) -> AsyncGenerator[str]:
     """The URL of the same database through a PgBouncer with few server connections."""
-    program = pgbouncer_program()
+    program = find_program("pgbouncer")
     assert program is not None
     parts = urlsplit(url)
     (port,) = free_ports(1)

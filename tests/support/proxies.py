@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.support.eventually import eventually
+from tests.support.programs import find_program
 from tests.support.stack import players_port
 
 COMMANDS: Final = {
@@ -37,10 +38,13 @@ async def proxy(name: str, gateway_port: int, directory: Path, *changes: tuple[s
     configuration = directory / f"{port}-{name}"
     configuration.write_text(text.replace("/tmp/nginx-starwake.pid", str(directory / "nginx.pid")))  # noqa: S108 - the file's own
     places = dict.fromkeys(("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"), str(directory))
+    program, *options = COMMANDS[name]
+    found = find_program(program)
+    assert found is not None
     output = directory / f"{port}.log"
     with output.open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            *COMMANDS[name], str(configuration), stdout=log, stderr=log, env={**os.environ, **places}
+            found, *options, str(configuration), stdout=log, stderr=log, env={**os.environ, **places}
         )
     try:
 

@@ -28,7 +28,9 @@ def run_without_programs(folder: Path, mode: str) -> str:
 
 
 def test_what_is_left_out_is_said_with_its_number_and_how_to_get_it() -> None:
-    assert needs.in_words({"promtool": 25}) == ["25 tests left out: promtool is missing (apt-get install prometheus)"]
+    assert needs.in_words({"promtool": 25}) == [
+        "25 tests left out: promtool is missing (as root: apt-get install prometheus)"
+    ]
 
 
 def test_tests_whose_need_is_not_met_are_left_out_and_the_others_run(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ class Universe:
             await connection.close()
 
     async def nothing_is_left_to_tell(self) -> None:
-        """Wait until the outbox is empty: what is still in it is told by whoever changes the build next, too."""
+        """Wait until the outbox is empty: whoever changes the build next publishes what is still in it, too."""
 
         async def empty() -> bool:
             return not await self.sql("SELECT FROM outbox LIMIT 1")
@@ -215,12 +215,12 @@ async def test_an_order_leads_from_its_frame_to_the_push_of_its_end(universe: Un
             frame,
             FRAME,
             ORDER,
-            Seen("command", "tell build.started"),
+            Seen("command", "publish build.started"),
             Seen("gateway", "push build.started"),
             Seen("scheduler", "complete build"),
-            Seen("scheduler", "tell build.completed"),
+            Seen("scheduler", "publish build.completed"),
             Seen("gateway", "push build.completed"),
-            Seen("scheduler", "tell stars.discovered"),
+            Seen("scheduler", "publish stars.discovered"),
             Seen("gateway", "push stars.discovered"),
         )
     order, completed = called(spans, "order build.start"), called(spans, "complete build")
@@ -231,13 +231,13 @@ async def test_an_order_leads_from_its_frame_to_the_push_of_its_end(universe: Un
     assert [link.context.span_id for link in completed.links] == [span_id(order)]
     assert trace_id(completed) != trace_id(frame)
     for event, cause in (("build.started", order), ("build.completed", completed), ("stars.discovered", completed)):
-        told, pushed = called(spans, f"tell {event}"), called(spans, f"push {event}")
-        assert (told.parent, pushed.parent) != (None, None)
-        assert origins(told) == {span_id(cause)}
-        assert origins(pushed) == {span_id(told)}
-        assert has(told, "row_id", (completed.attributes or {})["starwake.row_id"])
+        stored, pushed = called(spans, f"publish {event}"), called(spans, f"push {event}")
+        assert (stored.parent, pushed.parent) != (None, None)
+        assert origins(stored) == {span_id(cause)}
+        assert origins(pushed) == {span_id(stored)}
+        assert has(stored, "row_id", (completed.attributes or {})["starwake.row_id"])
         assert has(pushed, "sockets", 1)
-        assert (told.end_time or 0) >= (cause.start_time or 0)
+        assert (stored.end_time or 0) >= (cause.start_time or 0)
 
 
 async def test_spans_hold_ids_and_nothing_else_about_players(universe: Universe) -> None:
@@ -264,12 +264,12 @@ async def test_a_cancelled_build_leads_on_from_the_order_that_began_it_to_the_on
         ends = (
             Seen("gateway", "command build.cancel"),
             Seen("command", "order build.cancel"),
-            Seen("command", "tell build.cancelled"),
+            Seen("command", "publish build.cancelled"),
             Seen("gateway", "push build.cancelled"),
         )
         spans = await player.leads_to(cancel, *ends)
         assert {link.context.trace_id for link in called(spans, "order build.cancel").links} == {trace_id(frame)}
-        begins = (FRAME, ORDER, Seen("command", "tell build.started"), Seen("gateway", "push build.started"))
+        begins = (FRAME, ORDER, Seen("command", "publish build.started"), Seen("gateway", "push build.started"))
         # All but the frame that asked for the end: what comes of it says that it follows from the order as well.
         await player.leads_to(frame, *begins, *ends[1:])
 
@@ -282,15 +282,15 @@ async def test_an_order_that_waits_for_its_site_leads_to_its_start_and_its_end(u
             queued,
             Seen("gateway", "command build.queue"),
             Seen("command", "order build.queue"),
-            Seen("command", "tell build.queued"),
+            Seen("command", "publish build.queued"),
             Seen("gateway", "push build.queued"),
             Seen("scheduler", "start queued build"),
-            Seen("scheduler", "tell build.started"),
+            Seen("scheduler", "publish build.started"),
             Seen("gateway", "push build.started"),
             Seen("scheduler", "complete build"),
-            Seen("scheduler", "tell build.completed"),
+            Seen("scheduler", "publish build.completed"),
             Seen("gateway", "push build.completed"),
-            Seen("scheduler", "tell stars.discovered"),
+            Seen("scheduler", "publish stars.discovered"),
             Seen("gateway", "push stars.discovered"),
         )
     order = span_id(called(spans, "order build.queue"))
@@ -338,7 +338,7 @@ async def test_an_announcement_leads_to_the_pushes_that_it_brings(universe: Univ
             announced,
             Seen("command", "call ops.announce"),
             Seen("scheduler", "complete world event"),
-            Seen("scheduler", "tell dragons.arrived"),
+            Seen("scheduler", "publish dragons.arrived"),
             Seen("gateway", "push dragons.arrived"),
         )
         assert {link.context.span_id for link in called(spans, "complete world event").links} == {span_id(announced)}
@@ -363,6 +363,6 @@ async def test_a_push_that_its_teller_did_not_live_to_tell_belongs_to_the_trace_
 
         def told() -> bool:
             names = {each.name for each in universe.spans if trace_id(each) == int(trace, 16)}
-            return names == {"tell build.started", "push build.started"}
+            return names == {"publish build.started", "push build.started"}
 
         await eventually(told)

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from starwake.contracts.builds import BuildRecord, BuildState
 from starwake.contracts.ids import BuildId, push_place
 from starwake.contracts.subjects import AlarmKey
-from starwake.outbox.queue import Job, Line
+from starwake.outbox.queue import Job, OutboxQueue
 from starwake.scheduler.due.hold import Held, Hold
 from starwake.scheduler.reconcile.diff import PendingRow, diff
 from starwake.scheduler.rows import alarm_of, key_of, parse_alarm
@@ -53,7 +53,7 @@ class LifeOfARow(RuleBasedStateMachine):
     def boot(self) -> None:
         """A scheduler with nothing in memory; what the one before held is delivered again."""
         self.hold: Hold[BuildRecord, Message] = Hold(limit=50, ahead_s=0.1, sweep_ahead_s=0.025)
-        self.line = Line(50)
+        self.line = OutboxQueue(50)
         self.batch: list[Held[BuildRecord, Message]] = []
         self.telling: list[Job] = []
         self.told: list[Job] = []
@@ -270,7 +270,7 @@ class LifeOfARow(RuleBasedStateMachine):
         if stored:
             self._store(job.row)
         if stored and acknowledged:
-            self.line.told(job)
+            self.line.published(job)
             self.told.append(job)
         else:
             self.line.fail(job)

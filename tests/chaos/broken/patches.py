@@ -36,18 +36,18 @@ def acknowledge_first() -> None:
         await asyncio.sleep(_LEAVES_S)  # it is on its way to the server before anything else happens
         await work(self, batch)
 
-    setattr(Keeper, "_work", acknowledged)  # noqa: B010 - as above
+    _patch(Keeper, "_work", acknowledged)
 
 
 def sweep_no_rows() -> None:
     """Only alarms complete rows: nobody looks into the table for what is due or overdue."""
-    setattr(Sweep, "bring_soon", _nothing)  # noqa: B010 - a type checker knows better than to let this pass
-    setattr(Sweep, "drain_overdue", _nothing)  # noqa: B010 - as above
+    _patch(Sweep, "bring_soon", _nothing)
+    _patch(Sweep, "drain_overdue", _nothing)
 
 
 def sweep_no_outbox() -> None:
-    """Nobody looks into the outbox for what was left untold."""
-    setattr(Sweep, "tell_untold", _nothing)  # noqa: B010 - as above
+    """Nobody looks into the outbox for what was left in it."""
+    _patch(Sweep, "publish_outbox", _nothing)
 
 
 def replace_in_place() -> None:
@@ -70,8 +70,8 @@ def replace_in_place() -> None:
     async def disarmed(self: alarms.Alarms, keys: Sequence[AlarmKey]) -> None:
         await disarm(self, [_first(key) for key in keys])
 
-    setattr(alarms, "_schedule", schedule)  # noqa: B010 - as above
-    setattr(alarms.Alarms, "disarm", disarmed)  # noqa: B010 - as above
+    _patch(alarms, "_schedule", schedule)
+    _patch(alarms.Alarms, "disarm", disarmed)
 
 
 def count_no_refusals() -> None:
@@ -80,7 +80,7 @@ def count_no_refusals() -> None:
     def refuse(self: Decision, _key: object, refusal: Refusal, _loaded: Loaded) -> None:
         self.answers.append(refused(refusal))
 
-    setattr(Decision, "refuse", refuse)  # noqa: B010 - as above
+    _patch(Decision, "refuse", refuse)
 
 
 def ids_without_nonce() -> None:
@@ -90,17 +90,17 @@ def ids_without_nonce() -> None:
         return ".".join(map(str, (source, revision, *numbers)))
 
     for module in (events, world_events, decide):
-        setattr(module, "new_push_id", named)  # noqa: B010 - as above
+        _patch(module, "new_push_id", named)
 
 
 def notice_no_older_table() -> None:
-    """Nobody compares what was told with the table."""
+    """Nobody compares what was published with the table."""
 
     async def nothing(*_: object) -> None:
         return
 
-    setattr(feed_mark, "find_unknown", nothing)  # noqa: B010 - as above
-    setattr(guard, "find_unknown", nothing)  # noqa: B010 - as above
+    _patch(feed_mark, "find_unknown", nothing)
+    _patch(guard, "find_unknown", nothing)
 
 
 def publish_without_looking() -> None:
@@ -108,10 +108,10 @@ def publish_without_looking() -> None:
 
     async def run(self: guard.Guard) -> None:
         while True:
-            self._teller.resume()  # pyright: ignore[reportPrivateUsage]
+            self._relay.resume()  # pyright: ignore[reportPrivateUsage]
             await asyncio.sleep(_LEAVES_S)
 
-    setattr(guard.Guard, "run", run)  # noqa: B010 - as above
+    _patch(guard.Guard, "run", run)
 
 
 def lock_in_no_order() -> None:
@@ -123,6 +123,12 @@ def lock_in_no_order() -> None:
     _replaced("due", "SELECT b.id, b.due_at", f"SELECT b.id, {_PAUSE} AND b.due_at")
     _replaced("orders", "SELECT id::text, player", f"SELECT CASE WHEN {_PAUSE} THEN id::text END AS id, player")
     _replaced("orders", "ORDER BY build.id\nFOR NO KEY UPDATE", "ORDER BY build.id DESC\nFOR NO KEY UPDATE")
+
+
+def _patch(target: object, name: str, by: object) -> None:
+    """Replace what has this name; it has to be there."""
+    assert hasattr(target, name), f"{target!r} has no {name}: renamed?"
+    setattr(target, name, by)
 
 
 def _replaced(topic: str, part: str, by: str) -> None:

@@ -102,7 +102,7 @@ async def test_a_service_that_is_held_back_stops_in_order(
         with capture_logs() as said:
             async with running(own), Universe.over(bus, database_url) as universe:
                 await universe.start()
-        assert {"telling.held_back"} <= {each["event"] for each in said}
+        assert {"outbox.held_back"} <= {each["event"] for each in said}
         assert "drain.incomplete" not in {each["event"] for each in said}
     finally:
         await bus.close()

@@ -19,7 +19,7 @@ from starwake.store.builds import list_builds, list_queued
 from starwake.store.database import INDEXES_ONLY, Database
 from starwake.store.errors import StoreConflict, StoreError
 from starwake.store.orders import COUNTED_EACH_TIME, load_batch, note_held, write_batch
-from starwake.store.outbox import read_earlier, read_untold
+from starwake.store.outbox import read_earlier, read_unpublished
 
 ADA = PlayerId("ada")
 BOB = PlayerId("bob")
@@ -110,7 +110,7 @@ async def test_what_was_not_told_is_read_back_with_its_trace(database: Database)
     await write(database, writes)
     await write(database, starting(a_build(now, site="luna-3")))
     async with database.connection() as connection:
-        rows = await read_untold(connection, 0, 0.0, 10)
+        rows = await read_unpublished(connection, 0, 0.0, 10)
         earlier = await read_earlier(connection, [(traced.id, 2)])
     assert [row.notification.trace for row in rows] == [trace, None, None]
     assert earlier == rows[:1]

@@ -140,7 +140,7 @@ def test_a_world_events_alarm_carries_its_row() -> None:
         )
         alarm = event_alarm(event)
         assert parse_event_alarm(alarm.key, alarm.body) == event
-        assert event.told().trace == trace
+        assert event.announced().trace == trace
 
 
 @pytest.mark.parametrize(

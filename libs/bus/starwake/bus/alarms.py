@@ -118,8 +118,8 @@ class Alarms:
     async def probe(self) -> None:
         """See whether alarms can be set: the tombstone of an alarm that nobody has is stored, and gone a second later.
 
-        Nothing else tells: a stream whose disk was full once refuses every message until its server is restarted, and
-        all that can be asked of it (nats-server 2.15: information, direct gets, consumers) answers as ever.
+        Nothing else shows it: a stream whose disk was full once refuses every message until its server is restarted,
+        and all that can be asked of it (nats-server 2.15: information, direct gets, consumers) answers as ever.
 
         Raises:
             BusError: they cannot.

@@ -78,9 +78,9 @@ async def read_feed(bus: Bus) -> FeedState:
 
 
 async def begin_epoch(bus: Bus, *, above: int) -> FeedState:
-    """Begin a new epoch, whose sequences all lie above `above` (the highest that was ever told).
+    """Begin a new epoch, whose sequences all lie above `above` (the highest that was ever published).
 
-    Lifting the counter drops what is stored: in a stream that has gone backwards it is not what was told.
+    Lifting the counter drops what is stored: in a stream that has gone backwards it is not what was published.
 
     Raises:
         StreamRefused: there is no stream, or the server did not take the epoch or lift the counter.

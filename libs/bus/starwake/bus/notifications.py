@@ -1,4 +1,4 @@
-"""Telling the players: events into the stream of their feeds."""
+"""Publishes events into the stream of the players' feeds."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ class Notifier:
         self._publisher = publisher
         self._timeout_s = timeout_s
 
-    async def tell(self, notifications: Sequence[Notification]) -> list[PublishResult]:
+    async def publish(self, notifications: Sequence[Notification]) -> list[PublishResult]:
         """Store `notifications` in their order; how each one ended, in the same order.
 
         Once one has failed, those that were not sent yet fail with it, so that none overtakes another of the same
@@ -25,11 +25,11 @@ class Notifier:
         Raises:
             BusUnavailable: too much waits for its turn already.
         """
-        items = [Outgoing(subjects.notify(told.player), told.body, _headers(told)) for told in notifications]
+        items = [Outgoing(subjects.notify(each.player), each.body, _headers(each)) for each in notifications]
         return await self._publisher.publish_many(items, timeout_s=self._timeout_s, ordered=True)
 
 
-def _headers(told: Notification) -> bytes:
-    if told.trace is None:
-        return encode_headers({"Nats-Msg-Id": told.message_id})
-    return encode_headers({"Nats-Msg-Id": told.message_id, "traceparent": told.trace})
+def _headers(notification: Notification) -> bytes:
+    if notification.trace is None:
+        return encode_headers({"Nats-Msg-Id": notification.message_id})
+    return encode_headers({"Nats-Msg-Id": notification.message_id, "traceparent": notification.trace})

@@ -68,8 +68,8 @@ async def provision(
     Args:
         bus: the connection.
         replicas: copies of each stream.
-        feed_above: the highest sequence that was ever told, where it is known. Feeds that are created begin above it
-            from the first moment, so that nothing told before `begin_epoch` has to be dropped for the counter's sake.
+        feed_above: the highest sequence that was ever published, where it is known. Feeds that are created begin
+            above it from the first moment, so that `begin_epoch` need not drop what was published before it.
         refill: fills REVOCATIONS where it had to be created. Until it has, the stream cannot be read (direct get is
             off), so that no gateway takes a player for one who was never revoked: it answers `unavailable`.
 

@@ -25,7 +25,7 @@ class PubAck(msgspec.Struct, frozen=True):
         stream: in which stream.
         seq: its sequence there; for a duplicate, that of the message which was first.
         duplicate: whether a message with this id was stored before, within the stream's duplicate window. Where each id
-            is given out once (`new_push_id` has a nonce), that is the same message told again, and no reason to worry.
+            is given out once (`new_push_id` has a nonce), that is the same message again, and no reason to worry.
     """
 
     stream: str

@@ -213,7 +213,7 @@ class WireClient(Client):
         self._wire_transport.stream_to(self._parser.take)
 
     async def _process_op_err(self, e: Exception) -> None:
-        # nats-py calls disconnected_cb only once the socket has been closed; who waits for an answer is told now.
+        # nats-py calls disconnected_cb only once the socket has been closed; pending requests fail now.
         self._lose()
         await super()._process_op_err(e)
 

@@ -141,9 +141,11 @@ def skew_finding(database: datetime, host: datetime) -> Finding:
 
 def outbox_findings(backlog: Backlog) -> list[Finding]:
     """Whether what players have to be told gets told."""
-    findings = [Finding("outbox", "ok", f"{backlog.untold} pushes wait to be told, {backlog.oldest_s:.0f} s at most")]
+    findings = [
+        Finding("outbox", "ok", f"{backlog.unpublished} pushes wait to be told, {backlog.oldest_s:.0f} s at most")
+    ]
     if backlog.oldest_s > _SILENCE_SECONDS:
-        detail = f"{backlog.untold} pushes wait to be told, the oldest for {backlog.oldest_s:.0f} s"
+        detail = f"{backlog.unpublished} pushes wait to be told, the oldest for {backlog.oldest_s:.0f} s"
         advice = (
             "see that a scheduler runs and reaches NATS; a NATS whose `/healthz` says `write error` had a full disk"
             " and takes nothing until it is restarted: make room, then restart it"

@@ -18,7 +18,7 @@ from starwake.cli.errors import CliError
 from starwake.runtime.settings import BusSettings, load_settings
 from starwake.scheduler.reconcile.run import Progress as Step
 from starwake.scheduler.reconcile.run import Reconciler, Report
-from starwake.scheduler.upkeep.streams import revocations
+from starwake.scheduler.upkeep import revocations
 from starwake.store.clock import DatabaseClock
 from starwake.store.database import Database
 from starwake.store.errors import StoreError

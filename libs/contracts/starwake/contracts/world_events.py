@@ -27,7 +27,7 @@ class EventRecord(msgspec.Struct, frozen=True, kw_only=True):
     trace: str | None = None
     """W3C `traceparent` of the announcement."""
 
-    def told(self) -> Notification:
+    def announced(self) -> Notification:
         """What is pushed when its time has come: known in full beforehand, since it happens at exactly `due_at`."""
         body = encode_body(self.event, self.due_at, self.data)
         return Notification(new_push_id(self.id, self.revision + 1), self.player, body, self.trace)

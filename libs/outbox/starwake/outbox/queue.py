@@ -1,7 +1,7 @@
-"""PURE: who is told next - each row not before its time, the rows of one source one after the other.
+"""PURE: which rows of the outbox are published next: each not before its time, those of one source in their order.
 
-The second row of a source is handed out only when the first is known to be told: two publishes in flight could change
-places where the connection breaks between them, and "completed" would overtake "started". What is told just in time
+The second row of a source is handed out only when the first is known to be published: two publishes in flight could
+change places where the connection breaks between them, and "completed" would overtake "started". What is due just now
 goes before a backlog, however old that is. Time is an argument (seconds since the epoch, by the database's clock).
 """
 
@@ -16,14 +16,14 @@ LATE_AFTER_S = 10.0
 
 
 class Waiter(Protocol):
-    """Who wants to know what became of a row."""
+    """The caller that waits for the outcome of some rows."""
 
-    def settle(self, *, told: bool) -> None:
+    def settle(self, *, published: bool) -> None:
         """Called once for each row that this waiter was added with."""
 
 
 class Job:
-    """A row on its way to being told."""
+    """A row on its way into the stream."""
 
     __slots__ = ("at", "handed_out", "late", "row", "waiters")
 
@@ -34,14 +34,14 @@ class Job:
         self.late = False
         self.waiters: list[Waiter] = []
 
-    def settle(self, *, told: bool) -> None:
-        """Tell all who wait what became of this row."""
+    def settle(self, *, published: bool) -> None:
+        """Report the outcome of this row to all who wait for it."""
         for waiter in self.waiters:
-            waiter.settle(told=told)
+            waiter.settle(published=published)
 
 
-class Line:
-    """The rows that wait to be told, `limit` at most."""
+class OutboxQueue:
+    """The rows that wait to be published, `limit` at most."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -79,7 +79,7 @@ class Line:
     def take(self, now: float, limit: int, *, late_limit: int | None = None) -> list[Job]:
         """Up to `limit` rows whose time has come, or, where only backlog waits, up to `late_limit` of that.
 
-        Each is to be answered by `told` or `fail`.
+        Each is to be answered by `published` or `fail`.
         """
         self._ripen(now)
         queue = self._fresh
@@ -94,8 +94,8 @@ class Line:
                 taken.append(job)
         return taken
 
-    def told(self, job: Job) -> None:
-        """`job` is told: the next row of its source may follow."""
+    def published(self, job: Job) -> None:
+        """`job` is in the stream: the next row of its source may follow."""
         del self._jobs[job.row.id]
         behind = self._sources[job.row.source_id]
         behind.popleft()
@@ -105,7 +105,7 @@ class Line:
             del self._sources[job.row.source_id]
 
     def fail(self, job: Job) -> list[Job]:
-        """`job` could not be told: it and all behind it of its source leave the line, and stay in the outbox."""
+        """`job` could not be published: it and all behind it of its source leave the queue, and stay in the outbox."""
         left = list(self._sources.pop(job.row.source_id))
         for each in left:
             del self._jobs[each.row.id]
@@ -137,7 +137,7 @@ class Line:
             return
         place = len(behind)
         while place > 0 and behind[place - 1].row.id > row.id and not behind[place - 1].handed_out:
-            place -= 1  # found later than what follows it: still told first
+            place -= 1  # found later than what follows it: still published first
         behind.insert(place, job)
         if place == 0:
             self._push(job)

@@ -1,7 +1,8 @@
-"""Tells what the outbox holds: in order, not before its time, and forgets it once the stream has it.
+"""Publishes the rows of the outbox: in order, not before their time; deletes them once the stream has stored them.
 
-Any number of tellers may tell the same row; it has one message id, and the stream keeps one. What a teller does not
-get to (its line is full, the bus is away, the process dies) stays in the outbox, and the scheduler's sweep tells it.
+Any number of relays may publish the same row: it has one message id, and the stream keeps one message. A row that a
+relay does not get to (its queue is full, the bus is away, the process dies) stays in the outbox, and the scheduler's
+sweep publishes it.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from starwake.bus.errors import BusError, BusUnavailable, is_final
 from starwake.bus.notifications import Notifier
 from starwake.bus.publish import JetStreamPublisher, PublishResult
 from starwake.bus.streams import DUPLICATE_WINDOW_S, NOTIFICATIONS
-from starwake.outbox.queue import Job, Line
+from starwake.outbox.queue import Job, OutboxQueue
 from starwake.outbox.traced_notifier import TracedNotifier
 from starwake.runtime import crash_points
 from starwake.runtime.logs import get_logger
@@ -26,15 +27,15 @@ from starwake.runtime.tracing import OFF, Tracing
 from starwake.store.clock import DatabaseClock
 from starwake.store.database import Database
 from starwake.store.errors import StoreError
-from starwake.store.outbox import OutboxRow, delete_told, set_aside
+from starwake.store.outbox import OutboxRow, delete_published, set_aside
 
 if TYPE_CHECKING:
     from starwake.contracts.ids import PlayerId
 
-log = get_logger("teller")
-_sparing = RateLimitedLogger(log)
+log = get_logger("outbox")
+_limited = RateLimitedLogger(log)
 
-LINE_LIMIT = 20_000
+QUEUE_LIMIT = 20_000
 _AT_ONCE = 128
 _IN_FLIGHT = 512
 _PUBLISHING_AT_ONCE = 8
@@ -49,21 +50,21 @@ _LAST_ANSWERS_S = 6.0
 
 @dataclass(frozen=True)
 class RelayResult:
-    """How many rows are told, and how many stay in the outbox for a later sweep."""
+    """How many rows were published, and how many stay in the outbox for a later sweep."""
 
-    told: int
+    published: int
     left: int
 
 
 class Relay:
-    """Tells rows of the outbox through one connection to the bus.
+    """Publishes rows of the outbox through one connection to the bus.
 
     Args:
         database: where the outbox is.
-        bus: where they are told.
+        bus: where they are published.
         clock: decides when a row's time has come.
         limit: how many rows wait in memory at most.
-        on_told: called with each row and the database's time at which the stream had acknowledged it.
+        on_published: called with each row and the database's time at which the stream had acknowledged it.
         tracing: spans, if they are on.
     """
 
@@ -73,8 +74,8 @@ class Relay:
         bus: Bus,
         clock: DatabaseClock,
         *,
-        limit: int = LINE_LIMIT,
-        on_told: Callable[[OutboxRow, float], None] | None = None,
+        limit: int = QUEUE_LIMIT,
+        on_published: Callable[[OutboxRow, float], None] | None = None,
         tracing: Tracing = OFF,
     ) -> None:
         self._database = database
@@ -82,45 +83,45 @@ class Relay:
         self._clock = clock
         publisher = JetStreamPublisher(bus, max_in_flight=_IN_FLIGHT)
         self._notifier = TracedNotifier(publisher, tracing) if tracing.enabled else Notifier(publisher)
-        self._line = Line(limit)
-        self._on_told = on_told
+        self._queue = OutboxQueue(limit)
+        self._on_published = on_published
         self._wake = asyncio.Event()
         self._open = asyncio.Event()
         self._open.set()
         self._idle = asyncio.Event()
         self._publishing: set[asyncio.Task[None]] = set()
         self._publishing_late = 0
-        self._told: list[Job] = []
-        self._told_there = asyncio.Event()
+        self._to_delete: list[Job] = []
+        self._any_published = asyncio.Event()
         self._seq = 0
         self._over = False
 
     @property
     def waiting(self) -> int:
-        """How many rows are in the line."""
-        return len(self._line)
+        """How many rows are in the queue."""
+        return len(self._queue)
 
     @property
-    def telling(self) -> bool:
-        """False between `pause` and `resume`."""
-        return self._open.is_set()
+    def paused(self) -> bool:
+        """True between `pause` and `resume`."""
+        return not self._open.is_set()
 
     def __contains__(self, row_id: int) -> bool:
         """Whether the row is on its way already."""
-        return row_id in self._line
+        return row_id in self._queue
 
     def offer(self, rows: Sequence[OutboxRow]) -> int:
-        """Take rows in to be told, those of one source in order; how many fitted. The rest is left to the sweep."""
+        """Queue rows, those of one source in order; how many fitted. The rest is left to the sweep."""
         taken = 0
         for row in rows:
-            if not self._line.add(row):
+            if not self._queue.add(row):
                 break
             taken += 1
         self._wake.set()
         return taken
 
-    async def tell(self, rows: Sequence[OutboxRow]) -> RelayResult:
-        """Tell these rows, those of one source in order, and return when each is told and deleted, or given up.
+    async def publish(self, rows: Sequence[OutboxRow]) -> RelayResult:
+        """Publish these rows, those of one source in order; return once each is published and deleted, or given up.
 
         `run` has to be running; when it has ended, all are given up.
         """
@@ -128,71 +129,71 @@ class Relay:
             return RelayResult(0, len(rows))
         waiter = _Waiter(len(rows))
         for row in rows:
-            if not self._line.add(row, waiter):
-                waiter.settle(told=False)
+            if not self._queue.add(row, waiter):
+                waiter.settle(published=False)
         self._wake.set()
         await waiter.done.wait()
-        return RelayResult(waiter.told, len(rows) - waiter.told)
+        return RelayResult(waiter.published, len(rows) - waiter.published)
 
-    async def until_telling(self) -> None:
+    async def until_resumed(self) -> None:
         """Wait, without limit, for `resume`; at once where nothing is paused."""
         await self._open.wait()
 
     def pause(self) -> None:
-        """Tell nothing until `resume`: the stream is being looked at, and might go back to an older state."""
+        """Publish nothing until `resume`: the stream is being checked, and may prove to be an older copy."""
         self._open.clear()
 
     def resume(self) -> None:
-        """Go on telling."""
+        """Publish again."""
         self._open.set()
 
     async def run(self) -> None:
-        """Tell until cancelled. What is being published then still gets through, see `drain`."""
-        forgetting = asyncio.create_task(self._forget(), name="teller-forget")
+        """Publish until cancelled. What is being published then still gets through, see `drain`."""
+        deleting = asyncio.create_task(self._delete_published(), name="outbox-delete")
         try:
             while True:
                 await self._until_due()
                 await self._open.wait()
-                late_limit = _LATE_BATCH if self._room_for_late else 0
-                jobs = self._line.take(self._clock.now(), _AT_ONCE, late_limit=late_limit)
+                late_limit = _LATE_BATCH if self._capacity_for_late else 0
+                jobs = self._queue.take(self._clock.now(), _AT_ONCE, late_limit=late_limit)
                 if jobs:
                     self._start(jobs)
                 while len(self._publishing) >= _PUBLISHING_AT_ONCE:
                     await asyncio.wait(self._publishing, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            # Nobody tells these any more; they stay in the outbox.
+            # Nobody here publishes these any more; they stay in the outbox.
             self._over = True
-            for job in self._line.give_up():
-                job.settle(told=False)
+            for job in self._queue.give_up():
+                job.settle(published=False)
             if self._publishing:
                 await asyncio.wait(self._publishing, timeout=_LAST_ANSWERS_S)
-            forgetting.cancel()
+            deleting.cancel()
             with suppress(asyncio.CancelledError):
-                await forgetting
-            told, self._told = self._told, []
-            for job in told:  # told, though not deleted: who finds the rows tells them under the same ids
-                job.settle(told=True)
+                await deleting
+            left, self._to_delete = self._to_delete, []
+            for job in left:  # published, though not deleted: another relay repeats them under the same ids
+                job.settle(published=True)
 
     async def drain(self, timeout_s: float) -> None:
-        """Wait until all that was offered is told and deleted, for `timeout_s` seconds at most.
+        """Wait until all that was offered is published and deleted, for `timeout_s` seconds at most.
 
         Rows whose time comes later than that are not waited for, and none once `run` has ended.
         """
         until = self._clock.now() + timeout_s
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while not self._over and (self._publishing or self._told or self._due_before(until)):
+                while not self._over and (self._publishing or self._to_delete or self._due_before(until)):
                     self._idle.clear()
                     await self._idle.wait()
 
     @property
-    def _room_for_late(self) -> bool:
+    def _capacity_for_late(self) -> bool:
         """A backlog's publishes are few at a time: what is due just now waits behind those that the server has."""
         return self._publishing_late < _LATE_AT_ONCE
 
     def _start(self, jobs: list[Job]) -> None:
         late = jobs[0].late
-        task = asyncio.create_task(self._publish(jobs), name="teller-publish")
+        task = asyncio.create_task(self._publish(jobs), name="outbox-publish")
         self._publishing.add(task)
         self._publishing_late += late
         task.add_done_callback(partial(self._ended, late=late))
@@ -204,14 +205,14 @@ class Relay:
         self._idle.set()
 
     def _due_before(self, until: float) -> bool:
-        at = self._line.next_at()
+        at = self._queue.next_at()
         return at is not None and at <= until
 
     async def _until_due(self) -> None:
         """Wait until the first row's time has come."""
         loop = asyncio.get_running_loop()
         while True:
-            at = self._line.next_at(late=self._room_for_late)
+            at = self._queue.next_at(late=self._capacity_for_late)
             left = None if at is None else at - self._clock.now()
             if left is not None and left <= 0:
                 return
@@ -225,8 +226,8 @@ class Relay:
 
     async def _publish(self, jobs: list[Job]) -> None:
         try:
-            jobs = await self._without_told(jobs)
-            if not self.telling:
+            jobs = await self._without_stored(jobs)
+            if self.paused:
                 raise BusUnavailable("the stream is being looked at")
             answers = await self._stored(jobs)
         except (BusError, StoreError) as error:
@@ -245,21 +246,21 @@ class Relay:
                 self._give_up(job)
                 continue
             self._seq = max(self._seq, answer.seq)
-            self._is_told(job)
-            if self._on_told is not None:
-                self._on_told(job.row, now)
+            self._mark_published(job)
+            if self._on_published is not None:
+                self._on_published(job.row, now)
         if never:
             await self._set_aside(never)
-        self._told_there.set()
+        self._any_published.set()
         self._wake.set()
         self._idle.set()
         if failure is not None:
-            _sparing.warning("teller.left_to_sweep", error=str(failure))
+            _limited.warning("outbox.left_to_sweep", error=str(failure))
             await asyncio.sleep(_PAUSE_AFTER_FAILURE_S)
 
     async def _stored(self, jobs: Sequence[Job]) -> list[PublishResult]:
         """Store the pushes; one that the stream refuses for what it is does not hold up the others."""
-        answers = await self._notifier.tell([job.row.notification for job in jobs])
+        answers = await self._notifier.publish([job.row.notification for job in jobs])
         refused = [
             place
             for place, answer in enumerate(answers)
@@ -267,11 +268,11 @@ class Relay:
         ]
         if len(jobs) > 1:
             for place in refused:
-                (answers[place],) = await self._notifier.tell([jobs[place].row.notification])
+                (answers[place],) = await self._notifier.publish([jobs[place].row.notification])
         return answers
 
     async def _set_aside(self, never: Sequence[tuple[Job, BusError]]) -> None:
-        """What the stream refuses for what it is leaves the line for ever; the next row of its source may follow."""
+        """What the stream refuses for what it is leaves the queue for ever; the next row of its source may follow."""
         try:
             async with self._database.connection() as connection:
                 await set_aside(connection, [(job.row.id, str(error)) for job, error in never])
@@ -279,26 +280,26 @@ class Relay:
             self._failed([job for job, _ in never], error)
             return
         for job, error in never:
-            log.error("teller.set_aside", message_id=job.row.notification.message_id, reason=str(error))
-            self._line.told(job)
-            job.settle(told=True)  # nothing is left to do
+            log.error("outbox.set_aside", message_id=job.row.notification.message_id, reason=str(error))
+            self._queue.published(job)
+            job.settle(published=True)  # nothing is left to do
 
-    def _is_told(self, job: Job) -> None:
-        self._line.told(job)
-        self._told.append(job)
+    def _mark_published(self, job: Job) -> None:
+        self._queue.published(job)
+        self._to_delete.append(job)
 
     def _failed(self, jobs: list[Job], error: Exception) -> None:
-        _sparing.warning("teller.left_to_sweep", rows=len(jobs), error=str(error))
+        _limited.warning("outbox.left_to_sweep", rows=len(jobs), error=str(error))
         for job in jobs:
             self._give_up(job)
         self._idle.set()
 
     def _give_up(self, job: Job) -> None:
-        for left in self._line.fail(job):
-            left.settle(told=False)
+        for left in self._queue.fail(job):
+            left.settle(published=False)
 
-    async def _without_told(self, jobs: list[Job]) -> list[Job]:
-        """Drop those that somebody told so long ago that the stream has forgotten their message id.
+    async def _without_stored(self, jobs: list[Job]) -> list[Job]:
+        """Drop those that were published so long ago that the stream has forgotten their message id.
 
         The stream drops a second message only within its duplicate window, so a row that is older than that is looked
         for in the feed itself.
@@ -319,45 +320,45 @@ class Relay:
                     self._seq = max(self._seq, seq)  # the mark is lifted to it as its row is deleted
                     found.append(job)
         for job in found:  # only now: had a later read failed, all would have been given up
-            self._is_told(job)
-        self._told_there.set()
+            self._mark_published(job)
+        self._any_published.set()
         found_ids = {job.row.id for job in found}
         return [job for job in jobs if job.row.id not in found_ids]
 
-    async def _forget(self) -> None:
+    async def _delete_published(self) -> None:
         while True:
-            await self._told_there.wait()
-            if len(self._told) < _DELETE_AT_ONCE:
+            await self._any_published.wait()
+            if len(self._to_delete) < _DELETE_AT_ONCE:
                 await asyncio.sleep(_DELETE_LINGER_S)  # a few more to share the statement
-            self._told_there.clear()
-            while self._told:
-                jobs, self._told = self._told[:_DELETE_AT_ONCE], self._told[_DELETE_AT_ONCE:]
+            self._any_published.clear()
+            while self._to_delete:
+                jobs, self._to_delete = self._to_delete[:_DELETE_AT_ONCE], self._to_delete[_DELETE_AT_ONCE:]
                 try:
                     await self._delete([job.row.id for job in jobs])
                 except StoreError as error:
-                    # Told all the same: whoever finds the rows tells them again, and the stream drops the second.
-                    _sparing.warning("teller.not_deleted", rows=len(jobs), error=str(error))
+                    # Published all the same: another relay may repeat them, and the stream drops the second message.
+                    _limited.warning("outbox.not_deleted", rows=len(jobs), error=str(error))
                 finally:
                     for job in jobs:
-                        job.settle(told=True)
+                        job.settle(published=True)
             self._idle.set()
 
     async def _delete(self, ids: list[int]) -> None:
         seq = self._seq
         async with self._database.connection() as connection:
-            await delete_told(connection, ids, NOTIFICATIONS, seq)
+            await delete_published(connection, ids, NOTIFICATIONS, seq)
 
 
 class _Waiter:
     def __init__(self, rows: int) -> None:
-        self.told = 0
+        self.published = 0
         self.done = asyncio.Event()
         self._left = rows
         if rows == 0:
             self.done.set()
 
-    def settle(self, *, told: bool) -> None:
-        self.told += told
+    def settle(self, *, published: bool) -> None:
+        self.published += published
         self._left -= 1
         if self._left == 0:
             self.done.set()

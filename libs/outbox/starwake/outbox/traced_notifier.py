@@ -1,4 +1,4 @@
-"""Telling with a span for each push that belongs to a trace."""
+"""Publishes with a span for each push that belongs to a trace."""
 
 from collections.abc import Sequence
 
@@ -22,29 +22,29 @@ class TracedNotifier(Notifier):
         self._tracing = tracing
 
     @override
-    async def tell(self, notifications: Sequence[Notification]) -> list[PublishResult]:
-        """As `Notifier.tell`."""
+    async def publish(self, notifications: Sequence[Notification]) -> list[PublishResult]:
+        """As `Notifier.publish`."""
         spans = {
             place: self._tracing.begin(
-                f"tell {event_name(told.body)}",
-                parent=told.trace,
+                f"publish {event_name(each.body)}",
+                parent=each.trace,
                 kind=SpanKind.PRODUCER,
                 attributes={
-                    traces.MESSAGE_ID: told.message_id,
-                    traces.ROW_ID: told.message_id.partition(".")[0],
-                    traces.PLAYER: told.player or traces.EVERYBODY,
+                    traces.MESSAGE_ID: each.message_id,
+                    traces.ROW_ID: each.message_id.partition(".")[0],
+                    traces.PLAYER: each.player or traces.EVERYBODY,
                 },
             )
-            for place, told in enumerate(notifications)
-            if told.trace is not None
+            for place, each in enumerate(notifications)
+            if each.trace is not None
         }
         if not spans:
-            return await super().tell(notifications)
+            return await super().publish(notifications)
         marked = list(notifications)
         for place, span in spans.items():
             marked[place] = msgspec.structs.replace(marked[place], trace=traces.traceparent_of(span))
         try:
-            results = await super().tell(marked)
+            results = await super().publish(marked)
             for place, span in spans.items():
                 result = results[place]
                 if isinstance(result, BusError):

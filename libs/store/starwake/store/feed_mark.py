@@ -1,4 +1,4 @@
-"""How far a stream was ever told: below its mark, a stream has gone backwards."""
+"""The highest sequence ever published into a stream: a stream below its mark has gone backwards."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ SQL = load("feed_mark")
 
 
 class FeedMark(NamedTuple):
-    """The epoch that the mark was last set in, and the highest sequence that was ever told."""
+    """The epoch that the mark was last set in, and the highest sequence that was ever published."""
 
     epoch: str
     last_seq: int
@@ -22,7 +22,7 @@ async def read_mark(connection: Connection, stream: str) -> FeedMark | None:
     return None if row is None else FeedMark(row[0], row[1])
 
 
-class Told(NamedTuple):
+class PublishedPush(NamedTuple):
     """What a stored push says of the table: its row had come to this revision, and its message was in the outbox.
 
     Attributes:
@@ -40,22 +40,22 @@ class Told(NamedTuple):
     message_id: str
 
 
-async def find_unknown(connection: Connection, stream: str, told: Sequence[Told]) -> Told | None:
-    """One of `told` that the table does not know of: it has gone backwards. None where it knows of all.
+async def find_unknown(connection: Connection, stream: str, pushes: Sequence[PublishedPush]) -> PublishedPush | None:
+    """One of `pushes` that the table does not know of: it has gone backwards. None where it knows of all.
 
-    `told` must have been read from `stream` before: a push is published once its row is committed, and its outbox row
+    `pushes` must have been read from `stream` before: a push is published once its row is committed, and its outbox row
     is deleted in the statement that lifts the mark to its sequence. So above the mark, each has its outbox row.
     """
     row = await connection.fetchrow(
         SQL.went_back,
-        [each.id for each in told],
-        [each.revision for each in told],
-        [each.kept for each in told],
-        [each.seq for each in told],
-        [each.message_id for each in told],
+        [each.id for each in pushes],
+        [each.revision for each in pushes],
+        [each.kept for each in pushes],
+        [each.seq for each in pushes],
+        [each.message_id for each in pushes],
         stream,
     )
-    return None if row is None else next(each for each in told if each.seq == row[0])
+    return None if row is None else next(each for each in pushes if each.seq == row[0])
 
 
 async def raise_mark(connection: Connection, stream: str, last_seq: int) -> None:

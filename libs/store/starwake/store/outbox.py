@@ -38,14 +38,14 @@ async def read_earlier(connection: Connection, revisions: Sequence[tuple[str, in
     return _rows(await connection.fetch(SQL.earlier, ids, [revision for _, revision in revisions]))
 
 
-async def read_untold(connection: Connection, after: int, older_than_s: float, limit: int) -> list[OutboxRow]:
+async def read_unpublished(connection: Connection, after: int, older_than_s: float, limit: int) -> list[OutboxRow]:
     """A page of what should have been told `older_than_s` seconds ago, behind the row `after`, oldest first."""
-    return _rows(await connection.fetch(SQL.untold, after, timedelta(seconds=older_than_s), limit))
+    return _rows(await connection.fetch(SQL.unpublished, after, timedelta(seconds=older_than_s), limit))
 
 
-async def delete_told(connection: Connection, ids: Sequence[int], stream: str, last_seq: int) -> None:
+async def delete_published(connection: Connection, ids: Sequence[int], stream: str, last_seq: int) -> None:
     """Forget these rows, but for those that somebody else is deleting, and lift the mark of `stream` to `last_seq`."""
-    await connection.fetch(SQL.delete_told, ids, stream, last_seq)
+    await connection.fetch(SQL.delete_published, ids, stream, last_seq)
 
 
 async def set_aside(connection: Connection, reasons: Sequence[tuple[int, str]]) -> None:
@@ -101,12 +101,12 @@ class Backlog(NamedTuple):
     """What waits in the outbox.
 
     Attributes:
-        untold: rows that wait although their time has come.
+        unpublished: rows that wait although their time has come.
         oldest_s: for how many seconds the oldest of them does.
         set_aside: rows that can never be told.
     """
 
-    untold: int
+    unpublished: int
     oldest_s: float
     set_aside: int
 

@@ -31,13 +31,13 @@ class Aftermath:
 
     Args:
         alarms: sets alarms.
-        teller: tells.
+        relay: publishes the outbox.
         limit: how many alarms may wait.
     """
 
-    def __init__(self, alarms: Alarms, teller: Relay, *, limit: int = _LIMIT) -> None:
+    def __init__(self, alarms: Alarms, relay: Relay, *, limit: int = _LIMIT) -> None:
         self._alarms = alarms
-        self._teller = teller
+        self._relay = relay
         self._limit = limit
         self._waiting: deque[Alarm | AlarmKey] = deque()
         self._wake = asyncio.Event()
@@ -46,9 +46,9 @@ class Aftermath:
 
     def take(self, arm: Sequence[Alarm], disarm: Sequence[AlarmKey], rows: Sequence[OutboxRow]) -> None:
         """Have these done in the background; called right after COMMIT."""
-        told = self._teller.offer(rows)
-        if told < len(rows):
-            LEFT_TO_SWEEP.labels(what="told").inc(len(rows) - told)
+        offered = self._relay.offer(rows)
+        if offered < len(rows):
+            LEFT_TO_SWEEP.labels(what="told").inc(len(rows) - offered)
         if len(self._waiting) + len(arm) > self._limit:
             LEFT_TO_SWEEP.labels(what="armed").inc(len(arm))
             return
@@ -75,7 +75,7 @@ class Aftermath:
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._idle.wait()
-                await self._teller.drain(timeout_s)
+                await self._relay.drain(timeout_s)
 
     async def _arm(self, alarms: list[Alarm]) -> None:
         if not alarms:

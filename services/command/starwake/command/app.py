@@ -114,9 +114,9 @@ class Parts(NamedTuple):
 async def _work(runtime: Runtime, settings: CommandSettings, parts: Parts) -> None:
     database, reading, bus, catalogue, game = parts
     clock = DatabaseClock(database)
-    teller = Relay(database, bus, clock, tracing=runtime.tracing)
-    guard = Guard(database, bus, teller)
-    aftermath = Aftermath(Alarms(bus, JetStreamPublisher(bus)), teller)
+    relay = Relay(database, bus, clock, tracing=runtime.tracing)
+    guard = Guard(database, bus, relay)
+    aftermath = Aftermath(Alarms(bus, JetStreamPublisher(bus)), relay)
     desk = Desk(
         database,
         World(catalogue, game.completions, new_id),
@@ -135,8 +135,8 @@ async def _work(runtime: Runtime, settings: CommandSettings, parts: Parts) -> No
     operations = Operations(database, bus, aftermath)
     with suppress(StoreError):
         await clock.measure()
-    telling = asyncio.create_task(teller.run(), name="teller")
-    background = [telling] + [
+    publishing = asyncio.create_task(relay.run(), name="relay")
+    background = [publishing] + [
         asyncio.create_task(work(), name=name)
         for name, work in {
             "clock": clock.run,
@@ -158,7 +158,7 @@ async def _work(runtime: Runtime, settings: CommandSettings, parts: Parts) -> No
         runtime.health.set_ready(True)
         runtime.log.info("service.ready", orders=len(game.orders), kinds=len(catalogue.kinds))
         await _until_stopping(runtime, background)
-        after = _After(aftermath, teller, telling)
+        after = _After(aftermath, relay, publishing)
         await _drain(settings.drain_seconds, service, desk, calls, after)
     finally:
         await _cancel(background)
@@ -247,9 +247,9 @@ async def _drain(timeout_s: float, service: Service, desk: Desk, calls: CallTask
             await desk.drain(timeout_s)
             await calls.drain(timeout_s)
             with suppress(TimeoutError):  # the look at the stream may be under way
-                await asyncio.wait_for(after.teller.until_telling(), _LOOK_S)
-            if not after.teller.telling:  # held back, or the bus is away: what waits to be told stays in the outbox
-                await _cancel([after.telling])
+                await asyncio.wait_for(after.relay.until_resumed(), _LOOK_S)
+            if after.relay.paused:  # held back, or the bus is away: what waits stays in the outbox
+                await _cancel([after.publishing])
             await after.aftermath.drain(timeout_s)
     except TimeoutError:
         log.warning("drain.incomplete", after_s=timeout_s)
@@ -259,8 +259,8 @@ class _After(NamedTuple):
     """What follows the orders, and the task that tells of them."""
 
     aftermath: Aftermath
-    teller: Relay
-    telling: "asyncio.Task[None]"
+    relay: Relay
+    publishing: "asyncio.Task[None]"
 
 
 async def _cancel(tasks: Sequence["asyncio.Task[None]"]) -> None:

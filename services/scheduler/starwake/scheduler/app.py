@@ -70,21 +70,21 @@ async def _serve(runtime: Runtime, parts: Parts, settings: SchedulerSettings) ->
     if await _unless_stopping(runtime, _first_look(parts, loops)) is None:
         return
     # The end has an order: first nothing new is taken, then what is under way ends, then what it needed.
-    clock, teller, keeper = _start(
-        {"clock": parts.clock.run(), "teller": parts.teller.run(), "keeper": parts.keeper.run()}
+    clock, relay, keeper = _start(
+        {"clock": parts.clock.run(), "relay": parts.relay.run(), "keeper": parts.keeper.run()}
     )
     above = _start({**loops.all(), "boot": _boot(runtime, parts, loops)})
     stopping = asyncio.create_task(runtime.stopping.wait(), name="stopping")
     try:
-        await _until_first_end(stopping, clock, teller, keeper, *above)
+        await _until_first_end(stopping, clock, relay, keeper, *above)
     finally:
         await _cancel([stopping, *above, keeper])
-        if not parts.teller.telling:
-            await _cancel([teller])  # the bus is away: what waits to be told stays in the outbox
+        if parts.relay.paused:
+            await _cancel([relay])  # the bus is away: what waits stays in the outbox
         await parts.keeper.stop()
         await parts.sweep.stop()
-        await parts.teller.drain(_DRAIN_SECONDS)
-        await _cancel([teller, clock])
+        await parts.relay.drain(_DRAIN_SECONDS)
+        await _cancel([relay, clock])
 
 
 async def _first_look(parts: Parts, loops: Loops) -> bool:

@@ -54,9 +54,9 @@ async def first_look(parts: Parts, loops: Loops) -> None:
 
 
 async def catch_up(parts: Parts, loops: Loops) -> None:
-    """Complete what came due while nobody was there, and tell what was not told; then ask for the long comparison."""
+    """Complete what came due while no scheduler ran, publish the outbox; then ask for the long comparison."""
     await _until_it_works(lambda: parts.sweep.drain_overdue(0.0))
-    await _until_it_works(lambda: parts.sweep.tell_untold(0.0))
+    await _until_it_works(lambda: parts.sweep.publish_outbox(0.0))
     loops.want_reconcile()
 
 

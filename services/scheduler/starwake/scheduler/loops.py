@@ -36,8 +36,8 @@ _RECONCILE_REST_S = 5.0
 class Loops:
     """The tasks of a running scheduler.
 
-    A dependency that comes back means that something may have been missed: streams are looked at first, nothing is
-    told before, then the outbox, then the whole table.
+    A dependency that comes back means that something may have been missed: the streams are checked first, and nothing
+    is published before; then the outbox, then the whole table.
     """
 
     def __init__(self, parts: Parts, settings: SchedulerSettings, health: Health) -> None:
@@ -47,13 +47,13 @@ class Loops:
         self._doubts = 0
         self._settled = -1
         self._bus_returned = False
-        self._untold = asyncio.Event()
+        self._outbox = asyncio.Event()
         self._reconcile = asyncio.Event()
         self._trouble: dict[str, str] = {}
         self._refused: str | None = None
         self._revocations_alike = False
         self._began = time.monotonic()
-        self._untold_s = 0.0
+        self._unpublished_s = 0.0
         self._refused_since: float | None = None
         metrics.ALARMS_REFUSED_SECONDS.set_function(lambda: self._refused_s)
         health.add_check("bus", lambda: None if parts.bus.connected else "not connected to NATS")
@@ -74,7 +74,7 @@ class Loops:
             "soon": self._every("soon", SOON_EVERY_S, sweep.bring_soon),
             "overdue": self._every("overdue", _SWEEP_EVERY_S, sweep.drain_overdue),
             "stranded": self._every("stranded", _SWEEP_EVERY_S, sweep.start_stranded),
-            "untold": self._every("untold", _SWEEP_EVERY_S, sweep.tell_untold, self._untold),
+            "outbox": self._every("outbox", _SWEEP_EVERY_S, sweep.publish_outbox, self._outbox),
             "upkeep": self._look_after_streams(),
             "reconcile": self._reconcile_again_and_again(),
             "count": self._count(),
@@ -85,7 +85,7 @@ class Loops:
         }
 
     def watch_connections(self) -> None:
-        """From now on, mend after each reconnect to NATS or Postgres, and tell nothing until that is done."""
+        """After each reconnect to NATS or Postgres, have the streams checked before anything is published."""
         self._parts.bus.on_connection_change(self._on_connection_change)
         self._parts.database.on_loss(self._on_database_loss)
 
@@ -100,7 +100,7 @@ class Loops:
         self._settled = doubts
         self._refused = None
         if doubts == self._doubts:  # else something was lost meanwhile, and it is looked at again
-            self._parts.teller.resume()
+            self._parts.relay.resume()
         if mended.changes or mended.epoch:
             self._reconcile.set()
         if not self._revocations_alike:
@@ -118,7 +118,7 @@ class Loops:
 
     def _on_connection_change(self, connected: bool) -> None:  # noqa: FBT001 - the bus's listener
         self._doubts += 1
-        self._parts.teller.pause()
+        self._parts.relay.pause()
         self._revocations_alike = False  # NATS may come back with an older store
         if connected:
             self._bus_returned = True
@@ -127,7 +127,7 @@ class Loops:
     def _on_database_loss(self) -> None:
         """It may be another one, or an older copy of itself, by the next statement."""
         self._doubts += 1
-        self._parts.teller.pause()
+        self._parts.relay.pause()
         self._mend.set()
 
     async def _keep_house(self) -> int:
@@ -136,7 +136,7 @@ class Loops:
     async def _every(
         self, name: str, seconds: float, work: Callable[[], Awaitable[object]], hurry: asyncio.Event | None = None
     ) -> None:
-        """`work()` for ever, `seconds` apart or sooner when there is a hurry; failures are told once, and pass."""
+        """`work()` for ever, `seconds` apart or sooner when there is a hurry; a failure is logged once, and passes."""
         await asyncio.sleep(seconds * random.random())  # noqa: S311 - copies that start together need not stay so
         while True:
             try:
@@ -161,12 +161,12 @@ class Loops:
         while True:
             await _pause(self._settings.check_seconds, self._mend)
             reconnected, self._bus_returned = self._bus_returned, False
-            held_back = not self._parts.teller.telling
+            held_back = self._parts.relay.paused
             try:
                 await self.mend()
             except StreamRefused as error:
                 self._refused = str(error)
-                self._parts.teller.resume()
+                self._parts.relay.resume()
                 log.error("stream.refused", reason=str(error))  # noqa: TRY400 - one line, it says all
             except (BusError, StoreError) as error:
                 self._bus_returned = self._bus_returned or reconnected
@@ -177,7 +177,7 @@ class Loops:
             else:
                 self._worked("upkeep")
                 if held_back:
-                    self._untold.set()
+                    self._outbox.set()
                 if reconnected:
                     self._reconcile.set()
 
@@ -220,11 +220,11 @@ class Loops:
             await asyncio.sleep(_COUNT_EVERY_S)
 
     def _take_stock(self, backlog: Backlog) -> None:
-        metrics.UNTOLD.set(backlog.untold)
-        metrics.UNTOLD_SECONDS.set(backlog.oldest_s)
+        metrics.UNPUBLISHED.set(backlog.unpublished)
+        metrics.UNPUBLISHED_SECONDS.set(backlog.oldest_s)
         metrics.SET_ASIDE.set(backlog.set_aside)
         # What waited before this process was there says nothing of it yet.
-        self._untold_s = min(backlog.oldest_s, time.monotonic() - self._began)
+        self._unpublished_s = min(backlog.oldest_s, time.monotonic() - self._began)
 
     async def _try_alarms(self) -> None:
         tried = time.monotonic()
@@ -241,9 +241,9 @@ class Loops:
         return 0.0 if self._refused_since is None else time.monotonic() - self._refused_since
 
     def _silence(self) -> str | None:
-        if self._untold_s < self._settings.silence_seconds:
+        if self._unpublished_s < self._settings.silence_seconds:
             return None
-        return f"pushes wait in the outbox for {self._untold_s:.0f} s: the stream NOTIFICATIONS does not take them"
+        return f"pushes wait in the outbox for {self._unpublished_s:.0f} s: the stream NOTIFICATIONS does not take them"
 
     def _no_alarms(self) -> str | None:
         if self._refused_s < self._settings.silence_seconds:
@@ -271,7 +271,7 @@ class Loops:
             # What happened meanwhile is not known: compare the whole table again.
             # And the database may be another one, or an older copy of itself: the streams are compared with it first.
             self._mend.set()
-            self._untold.set()
+            self._outbox.set()
             self._reconcile.set()
 
 

@@ -19,9 +19,9 @@ CONSUMER_UNACKNOWLEDGED = Gauge(
     "starwake_scheduler_consumer_unacknowledged", "Alarms that schedulers have taken and that are not completed yet."
 )
 PENDING = Gauge("starwake_scheduler_pending", "Rows in the table that wait for their time.")
-UNTOLD = Gauge("starwake_scheduler_untold", "Pushes in the outbox whose time to be told has come.")
-UNTOLD_SECONDS = Gauge(
-    "starwake_scheduler_untold_seconds", "For how long the oldest push in the outbox has waited to be told."
+UNPUBLISHED = Gauge("starwake_scheduler_untold", "Pushes in the outbox whose time to be published has come.")
+UNPUBLISHED_SECONDS = Gauge(
+    "starwake_scheduler_untold_seconds", "For how long the oldest push in the outbox has waited to be published."
 )
 SET_ASIDE = Gauge("starwake_scheduler_set_aside", "Pushes in the outbox that the stream can never take, set aside.")
 ALARMS_REFUSED_SECONDS = Gauge(

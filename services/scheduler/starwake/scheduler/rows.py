@@ -20,9 +20,9 @@ def alarm_of(row: Row) -> Alarm:
     return build_alarm(row) if isinstance(row, BuildRecord) else event_alarm(row)
 
 
-def told_by(row: Row) -> list[Notification]:
-    """What the end of `row` tells, in order."""
-    return completion_events(row.completed()) if isinstance(row, BuildRecord) else [row.told()]
+def notifications_of(row: Row) -> list[Notification]:
+    """What is pushed at the end of `row`, in order."""
+    return completion_events(row.completed()) if isinstance(row, BuildRecord) else [row.announced()]
 
 
 def parse_alarm(key: AlarmKey, body: bytes) -> Row:

@@ -11,15 +11,15 @@ class SchedulerSettings(ServiceSettings, BusSettings, StoreSettings):
     """What the scheduler reads from the environment besides the common blocks.
 
     STARWAKE_COMMIT_AHEAD_MS: how long before its due time a row is completed in the table, so that the disk's flush
-        is over when it is told (which is never before the due time). 0 completes at the due time itself.
+        is over when it is pushed (which is never before the due time). 0 completes at the due time itself.
     STARWAKE_HOLD_LIMIT: rows in memory at most.
     STARWAKE_BATCH_SIZE: rows completed in one transaction at most.
     STARWAKE_LANES: transactions at the same time.
     STARWAKE_RECONCILE_SECONDS: between two whole comparisons of table and alarms; they also run at start and after
         each reconnect.
     STARWAKE_CHECK_SECONDS: between two looks at the configuration of streams and consumer.
-    STARWAKE_SILENCE_SECONDS: a push that waits this long to be told, or alarms that cannot be set for this long, make
-        the scheduler not ready.
+    STARWAKE_SILENCE_SECONDS: a push that waits this long to be published, or alarms that cannot be set for this
+        long, make the scheduler not ready.
     STARWAKE_INBOX_DAYS: how long command ids are remembered.
     STARWAKE_TESTING, STARWAKE_FAULT: crash points, see `starwake.runtime.crash_points`; for tests only.
     """

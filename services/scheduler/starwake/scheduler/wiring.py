@@ -35,7 +35,7 @@ class Parts:
     bus: Bus
     clock: DatabaseClock
     alarms: Alarms
-    teller: Relay
+    relay: Relay
     completer: Completer
     keeper: Keeper
     intake: Intake
@@ -48,9 +48,9 @@ def assemble(settings: SchedulerSettings, database: Database, bus: Bus, tracing:
     """The parts of a scheduler on these connections."""
     ahead_s = settings.commit_ahead_ms / 1000
     clock = DatabaseClock(database)
-    teller = Relay(database, bus, clock, on_told=_observe, tracing=tracing)
+    relay = Relay(database, bus, clock, on_published=_observe, tracing=tracing)
     alarms = Alarms(bus, JetStreamPublisher(bus, max_in_flight=_ALARMS_IN_FLIGHT), now=clock.datetime)
-    completer = Completer(database, alarms, teller, clock, ahead_s=ahead_s, tracing=tracing)
+    completer = Completer(database, alarms, relay, clock, ahead_s=ahead_s, tracing=tracing)
     gather_s = ahead_s * _GATHER_SHARE
     hold: Keep = Hold(limit=settings.hold_limit, ahead_s=ahead_s - gather_s, sweep_ahead_s=ahead_s * _SWEEP_SHARE)
     keeper = Keeper(
@@ -64,7 +64,7 @@ def assemble(settings: SchedulerSettings, database: Database, bus: Bus, tracing:
     sweep = Sweep(
         database=database,
         completer=completer,
-        teller=teller,
+        relay=relay,
         keeper=keeper,
         clock=clock,
         batch_size=settings.batch_size,
@@ -74,7 +74,7 @@ def assemble(settings: SchedulerSettings, database: Database, bus: Bus, tracing:
         bus=bus,
         clock=clock,
         alarms=alarms,
-        teller=teller,
+        relay=relay,
         completer=completer,
         keeper=keeper,
         intake=Intake(keeper, completer.recent, clock, lambda: sweep.draining),

@@ -6,7 +6,7 @@ JOIN unnest($1::uuid[], $2::int[]) AS s (id, revision) ON o.source_id = s.id AND
 WHERE o.set_aside IS NULL
 ORDER BY o.id
 
--- name: untold
+-- name: unpublished
 -- What should have been told a moment ago and was not, oldest first, page by page.
 SELECT o.id, o.message_id, o.player, o.payload, o.tell_at, o.created_at, o.source_id::text, o.trace
 FROM outbox o
@@ -17,7 +17,7 @@ WHERE o.id > $1
 ORDER BY o.id
 LIMIT $3
 
--- name: delete_told
+-- name: delete_published
 -- Forgets what was told, and lifts the stream's mark to the highest sequence that was. Not flushed: a loss only tells
 -- again, under the same message ids. SKIP LOCKED: who holds them is deleting them.
 WITH relaxed AS MATERIALIZED (

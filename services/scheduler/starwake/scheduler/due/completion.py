@@ -1,4 +1,4 @@
-"""Due batch -> rows -> what is told, in that order; every step may be repeated.
+"""Due batch -> rows -> pushes, in that order; every step may be repeated.
 
 The row decides. What an alarm or a sweep brought is only asked about: a conditional UPDATE completes what still
 stands as it was seen, and whose time has come by the database's clock.
@@ -25,7 +25,7 @@ from starwake.runtime.tracing import OFF, Tracing
 from starwake.scheduler import metrics
 from starwake.scheduler.due.recently_completed import Recent
 from starwake.scheduler.due.spans import Spans
-from starwake.scheduler.rows import Row, key_of, told_by
+from starwake.scheduler.rows import Row, key_of, notifications_of
 from starwake.store import due
 from starwake.store.clock import DatabaseClock
 from starwake.store.database import Connection, Database
@@ -42,9 +42,9 @@ class Outcome:
     Attributes:
         completed: keys of the rows that are completed now, as they were before.
         early: keys of the rows whose time has not come, by the database's clock.
-        tell: what has to be told, in order; what stood before it in the outbox included.
+        outbox: what has to be published, in order; what stood before it in the outbox included.
         started: builds that began because the one before them on their site ended.
-        tell_started: what has to be told of those, after the rest.
+        outbox_of_started: what has to be published of those, after the rest.
         players: how many rows of each player were claimed (only by `complete_overdue`).
         dropped: keys of rows that were given up for now; whoever asked for them has been answered.
         spans: of this transaction; they end when it is committed.
@@ -52,9 +52,9 @@ class Outcome:
 
     completed: list[AlarmKey] = field(default_factory=list[AlarmKey])
     early: set[AlarmKey] = field(default_factory=set[AlarmKey])
-    tell: list[OutboxRow] = field(default_factory=list[OutboxRow])
+    outbox: list[OutboxRow] = field(default_factory=list[OutboxRow])
     started: list[BuildRecord] = field(default_factory=list[BuildRecord])
-    tell_started: list[OutboxRow] = field(default_factory=list[OutboxRow])
+    outbox_of_started: list[OutboxRow] = field(default_factory=list[OutboxRow])
     players: dict[str, int] = field(default_factory=dict[str, int])
     dropped: set[AlarmKey] = field(default_factory=set[AlarmKey])
     spans: Spans = field(default_factory=Spans)
@@ -63,20 +63,20 @@ class Outcome:
         """Put what another transaction did to this."""
         self.completed += other.completed
         self.early |= other.early
-        self.tell += other.tell
+        self.outbox += other.outbox
         self.started += other.started
-        self.tell_started += other.tell_started
+        self.outbox_of_started += other.outbox_of_started
         self.dropped |= other.dropped
 
 
 class Completer:
-    """Completes rows in the table, and tells of it."""
+    """Completes rows in the table, and publishes the pushes that follow."""
 
     def __init__(  # noqa: PLR0913 - wired once, by `assemble`
         self,
         database: Database,
         alarms: Alarms,
-        teller: Relay,
+        relay: Relay,
         clock: DatabaseClock,
         *,
         ahead_s: float,
@@ -84,7 +84,7 @@ class Completer:
     ) -> None:
         self._database = database
         self._alarms = alarms
-        self._teller = teller
+        self._relay = relay
         self._clock = clock
         self._ahead = timedelta(seconds=ahead_s)
         self._tracing = tracing
@@ -145,20 +145,20 @@ class Completer:
 
         return await self._committed(work)
 
-    async def tell(self, outcome: Outcome) -> RelayResult:
-        """Tell what a transaction left to be told, each at its time, and forget it then."""
+    async def publish(self, outcome: Outcome) -> RelayResult:
+        """Publish what a transaction wrote into the outbox, each row at its time, and delete it then."""
         if outcome.completed:
             crash_points.reach(crash_points.AFTER_UPDATE)
         if outcome.started:
             await self._arm(outcome.started)
-        result = await self._teller.tell(outcome.tell)
-        if not outcome.tell_started:
+        result = await self._relay.publish(outcome.outbox)
+        if not outcome.outbox_of_started:
             return result
         if result.left:
-            return RelayResult(result.told, result.left + len(outcome.tell_started))
-        # Only now: a site's next build is not told of before the end of the one that made room for it.
-        began = await self._teller.tell(outcome.tell_started)
-        return RelayResult(result.told + began.told, began.left)
+            return RelayResult(result.published, result.left + len(outcome.outbox_of_started))
+        # Only now: the start of a site's next build is not pushed before the end of the one that made way for it.
+        began = await self._relay.publish(outcome.outbox_of_started)
+        return RelayResult(result.published + began.published, began.left)
 
     async def _committed(self, work: Callable[[Connection], Awaitable[Outcome]], *, alone: bool = False) -> Outcome:
         async def attempt() -> Outcome:
@@ -194,16 +194,18 @@ class Completer:
             started = await due.start_next(connection, [key.id for key in outcome.completed], outcome.spans.start)
             await self._add_started(connection, outcome, started)
         if events:
-            messages = {event.id: told_by(event) for event in outcome.spans.complete(events)}
+            messages = {event.id: notifications_of(event) for event in outcome.spans.complete(events)}
             verdict = await due.complete_events(connection, events, messages, self._ahead)
             self._add_verdict(outcome, events, messages, verdict)
         return outcome
 
     async def _complete_builds(self, connection: Connection, builds: Sequence[BuildRecord], outcome: Outcome) -> None:
-        messages: dict[str, list[Notification]] = {build.id: told_by(build) for build in outcome.spans.complete(builds)}
+        messages: dict[str, list[Notification]] = {
+            build.id: notifications_of(build) for build in outcome.spans.complete(builds)
+        }
         verdict = await due.complete_builds(connection, builds, messages, self._ahead)
         self._queues = verdict.queue
-        outcome.tell += verdict.earlier
+        outcome.outbox += verdict.earlier
         self._add_verdict(outcome, builds, messages, verdict)
 
     async def _follow(self, outcome: Outcome) -> None:
@@ -232,7 +234,7 @@ class Completer:
         for row in rows:
             if row.id in verdict.completed:
                 outcome.completed.append(key_of(row))
-                outcome.tell += [
+                outcome.outbox += [
                     OutboxRow(verdict.outbox_ids[each.message_id], each, row.due_at, row.id, now)
                     for each in messages[row.id]
                 ]
@@ -243,12 +245,12 @@ class Completer:
         if not started:
             return
         now = self._clock.datetime()
-        # Not even "queued" is told after "started": whoever took that order may not have come to tell of it.
-        outcome.tell += await read_earlier(connection, [(each.build.id, each.build.revision) for each in started])
+        # Not even "queued" is pushed after "started": the command service that took the order may have died before.
+        outcome.outbox += await read_earlier(connection, [(each.build.id, each.build.revision) for each in started])
         for each in started:
             outcome.started.append(each.build)
             row = OutboxRow(each.outbox_id, each.notification, each.build.started_at, each.build.id, now)
-            outcome.tell_started.append(row)
+            outcome.outbox_of_started.append(row)
 
     async def _arm(self, builds: Sequence[BuildRecord]) -> None:
         """Set the alarms of builds that just began; one that does not get set is found by the sweep."""

@@ -1,6 +1,6 @@
 """Spans of what comes due: each begins a trace of its own, and links to the order's span, days before.
 
-A span begins before its row is completed, since what is told bears its context and is written in the same statement.
+A span begins before its row is completed, since the push bears its context and is written in the same statement.
 One whose row is not completed in the end is never ended, and so never exported.
 """
 
@@ -29,7 +29,7 @@ class Spans:
         self._begun: dict[str, Span] = {}
 
     def complete(self, rows: Sequence[Row]) -> Sequence[Row]:
-        """`rows`, each with the trace that its completion is told with."""
+        """`rows`, each with the trace that the push of its completion bears."""
         if not self._tracing.enabled:
             return rows
         return [
@@ -40,7 +40,7 @@ class Spans:
         ]
 
     def start(self, build: BuildRecord) -> str | None:
-        """The trace that the start of a build is told with which waited for its site."""
+        """The trace that the push bears when a build starts that waited for its site."""
         if build.trace is None or not self._tracing.enabled:
             return build.trace
         return self._begin(START, build, build.trace)

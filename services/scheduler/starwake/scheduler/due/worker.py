@@ -119,7 +119,7 @@ class Keeper:
             if held.key in outcome.early:
                 self._hold.put_back(held, self._clock.now() + self._gather_s + _EARLY_PAUSE_S)
                 self._wake.set()
-        await self._completer.tell(outcome)
+        await self._completer.publish(outcome)
         if outcome.completed:
             crash_points.reach(crash_points.BEFORE_ACK)
         for held in batch:

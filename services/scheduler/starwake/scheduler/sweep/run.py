@@ -1,4 +1,4 @@
-"""The sweep: what no alarm woke is completed, what was not told is told, and a backlog is worked off.
+"""The sweep: completes rows that no alarm woke, publishes what is left in the outbox, works off a backlog.
 
 The table is asked, again and again, so that nothing depends on an alarm having come: a store that was full when it
 should have fired, a message in the hands of a process that was killed, a stream that was lost.
@@ -21,7 +21,7 @@ from starwake.store import due
 from starwake.store.clock import DatabaseClock
 from starwake.store.database import Database
 from starwake.store.due import NIL_ID, DueKey
-from starwake.store.outbox import OutboxRow, read_untold
+from starwake.store.outbox import OutboxRow, read_unpublished
 
 log = get_logger("sweep")
 
@@ -39,33 +39,33 @@ LATE_S = 2.0
 _OVERLAP_S = 1.0
 _KEYS = 5_000
 _ROWS = 1_000
-_UNTOLD_AFTER_S = 1.0
-_UNTOLD_ROWS = 1_000
-_TELLING_AT_ONCE = 4
+_OUTBOX_AFTER_S = 1.0
+_OUTBOX_ROWS = 1_000
+_PUBLISHING_AT_ONCE = 4
 _STRANDED_AFTER_S = 0.5
 _STOP_SECONDS = 5.0
 
 
 class Sweep:
-    """Looks into the table for what is due and what is untold."""
+    """Searches the table for rows that are due, and the outbox for pushes that are overdue."""
 
     def __init__(  # noqa: PLR0913 - it joins all that there is, keyword-only
         self,
         *,
         database: Database,
         completer: Completer,
-        teller: Relay,
+        relay: Relay,
         keeper: Keeper,
         clock: DatabaseClock,
         batch_size: int,
     ) -> None:
         self._database = database
         self._completer = completer
-        self._teller = teller
+        self._relay = relay
         self._keeper = keeper
         self._clock = clock
         self._batch_size = batch_size
-        self._telling: set[asyncio.Task[object]] = set()
+        self._publishing: set[asyncio.Task[object]] = set()
         self._draining = False
         self._drained_at = float("-inf")
 
@@ -116,19 +116,19 @@ class Sweep:
             if outcome.completed:
                 self._drained_at = self._clock.now()
             more = turns.next(outcome.players, events=len(outcome.completed) - sum(outcome.players.values()))
-            task = asyncio.create_task(self._completer.tell(outcome), name="sweep-tell")
-            self._telling.add(task)
-            task.add_done_callback(self._telling.discard)
-            while self._telling and (not more or len(self._telling) >= _TELLING_AT_ONCE):
-                await asyncio.wait(self._telling, return_when=asyncio.FIRST_COMPLETED)
+            task = asyncio.create_task(self._completer.publish(outcome), name="sweep-publish")
+            self._publishing.add(task)
+            task.add_done_callback(self._publishing.discard)
+            while self._publishing and (not more or len(self._publishing) >= _PUBLISHING_AT_ONCE):
+                await asyncio.wait(self._publishing, return_when=asyncio.FIRST_COMPLETED)
         if total:
             log.info("backlog.completed", rows=total)
         return total
 
     async def stop(self) -> None:
-        """Wait until what was completed is told, or left to whoever comes next."""
-        if self._telling:
-            await asyncio.wait(self._telling, timeout=_STOP_SECONDS)
+        """Wait until what was completed is published, or left to another scheduler."""
+        if self._publishing:
+            await asyncio.wait(self._publishing, timeout=_STOP_SECONDS)
 
     async def start_stranded(self) -> int:
         """Start orders that wait for a site that is free; how many.
@@ -138,28 +138,28 @@ class Sweep:
         """
         outcome = await self._completer.start_stranded(_STRANDED_AFTER_S, self._batch_size)
         if outcome.started:
-            await self._completer.tell(outcome)
+            await self._completer.publish(outcome)
         return len(outcome.started)
 
-    async def tell_untold(self, older_than_s: float = _UNTOLD_AFTER_S) -> int:
-        """Tell what should have been told a moment ago, page by page, oldest first; how many.
+    async def publish_outbox(self, older_than_s: float = _OUTBOX_AFTER_S) -> int:
+        """Publish what should have been published a moment ago, page by page, oldest first; how many.
 
         Raises:
             StoreError: the database does not answer.
         """
-        told = 0
+        published = 0
         after = 0
         while True:
             async with self._database.connection() as connection:
-                rows = await read_untold(connection, after, older_than_s, _UNTOLD_ROWS)
-            result = await self._teller.tell(self._not_under_way(rows))
-            told += result.told
-            if len(rows) < _UNTOLD_ROWS or result.left:
-                return told
+                rows = await read_unpublished(connection, after, older_than_s, _OUTBOX_ROWS)
+            result = await self._relay.publish(self._not_under_way(rows))
+            published += result.published
+            if len(rows) < _OUTBOX_ROWS or result.left:
+                return published
             after = rows[-1].id
 
     def _not_under_way(self, rows: Sequence[OutboxRow]) -> list[OutboxRow]:
-        return [row for row in rows if row.id not in self._teller]
+        return [row for row in rows if row.id not in self._relay]
 
     async def _bring_builds(self, start: DueKey, until: datetime) -> int:
         brought = 0

@@ -2,8 +2,8 @@
 
 The epoch belongs to one life of the notification stream. A stream that has gone backwards (recreated, restored from
 an older copy, its unsynced tail lost) would give old sequence numbers to new pushes, and a resume over them would lie.
-The mark in the table is the highest sequence that was ever told, so a stream that stands below it has gone backwards.
-The other way round, the newest stored pushes are a mark of the table: where it does not know of what they tell, the
+The mark in the table is the highest sequence that was ever published: a stream below it has gone backwards.
+The other way round, the newest stored pushes are a mark of the table: where it lacks what they announce, the
 table was restored from an older copy, and what clients know is no longer true; that begins a new epoch as well.
 """
 
@@ -15,7 +15,7 @@ from starwake.bus.provision import Change, provision
 from starwake.bus.streams import NOTIFICATIONS
 from starwake.contracts import subjects
 from starwake.contracts.ids import PlayerId
-from starwake.outbox.guard import COMPARED, lately_told, why_gone_back, why_new_epoch
+from starwake.outbox.guard import COMPARED, newest_published, why_gone_back, why_new_epoch
 from starwake.runtime.logs import get_logger
 from starwake.scheduler import metrics
 from starwake.scheduler.upkeep import revocations
@@ -78,11 +78,11 @@ class Upkeep:
             reason = why_new_epoch(state, mark)
             above = max(state.last_seq, 0 if mark is None else mark.last_seq)
             unknown = await feed_mark.find_unknown(
-                connection, NOTIFICATIONS, await lately_told(self._bus, state, COMPARED if in_doubt else _GLANCED)
+                connection, NOTIFICATIONS, await newest_published(self._bus, state, COMPARED if in_doubt else _GLANCED)
             )
             if unknown is not None:
                 reason = why_gone_back(unknown)
-                above += 1  # drops what is stored: it tells of rows that are no more, and would be found again
+                above += 1  # drops what is stored: it announces rows that are no more, and would be found again
             if reason is not None:
                 state = await begin_epoch(self._bus, above=above)
             if reason is not None or mark is None:

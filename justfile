@@ -78,9 +78,9 @@ bench-check *options:
 profile *options:
     {{ uv }} python -m tests.bench.profile "$@"
 
-# Style, types, import arrows, the schema's history, the page's types
+# Style, types, import arrows, the schema's history, generated documents, the page's types
 [group('check')]
-check: check-python check-schema check-protocol check-web
+check: check-python check-schema check-protocol check-settings check-web
 
 # ruff, types, import arrows
 [group('check')]
@@ -99,6 +99,11 @@ check-schema:
 [group('check')]
 check-protocol:
     {{ uv }} python -m starwake.gateway.protocol_document --check
+
+# The reference of all settings says what the settings classes say (without `--check`: write it anew)
+[group('check')]
+check-settings:
+    {{ uv }} python -m tests.support.check_settings --check
 
 # The page's modules: types (TypeScript reads their comments)
 [group('check')]

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from starwake.cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, CliError
+from starwake.cli.settings_help import WithSettings
 
 DEFAULT_DATA = Path(".starwake")
 
@@ -272,7 +273,7 @@ def doctor(
     raise typer.Exit(EXIT_FAILED if wrong else 0)
 
 
-@app.command(rich_help_panel="Services")
+@app.command(cls=WithSettings, rich_help_panel="Services")
 def gateway() -> None:
     """Run a gateway in the foreground: it holds the players' sockets."""
     from starwake.cli.services import serve  # noqa: PLC0415
@@ -280,7 +281,7 @@ def gateway() -> None:
     raise typer.Exit(serve("gateway"))
 
 
-@app.command(rich_help_panel="Services")
+@app.command(cls=WithSettings, rich_help_panel="Services")
 def command() -> None:
     """Run a command service in the foreground: it decides what players may do."""
     from starwake.cli.services import serve  # noqa: PLC0415
@@ -288,7 +289,7 @@ def command() -> None:
     raise typer.Exit(serve("command"))
 
 
-@app.command(rich_help_panel="Services")
+@app.command(cls=WithSettings, rich_help_panel="Services")
 def scheduler() -> None:
     """Run a scheduler in the foreground: it completes what is due."""
     from starwake.cli.services import serve  # noqa: PLC0415
@@ -296,7 +297,7 @@ def scheduler() -> None:
     raise typer.Exit(serve("scheduler"))
 
 
-@app.command(rich_help_panel="Services")
+@app.command(cls=WithSettings, rich_help_panel="Services")
 def migrate(
     *,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a database that is not there yet.")] = 0.0,
@@ -310,7 +311,7 @@ def migrate(
     typer.echo(state.described)
 
 
-@app.command(rich_help_panel="Services")
+@app.command(cls=WithSettings, rich_help_panel="Services")
 def provision(
     *,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a NATS server that is not there yet.")] = 0.0,

@@ -13,14 +13,18 @@ if TYPE_CHECKING:
 ServiceName = Literal["gateway", "command", "scheduler"]
 SERVICES: Final[tuple[ServiceName, ...]] = ("gateway", "command", "scheduler")
 
-# What commands and tests read besides the services' own settings.
-_OWN_NAMES: Final = frozenset(
-    {
-        *("STARWAKE_DATA", "STARWAKE_URL", "STARWAKE_TOKEN"),
-        *("STARWAKE_TEST_CONTAINERS", "STARWAKE_TEST_CHROMIUM", "STARWAKE_TEST_NEEDS", "STARWAKE_TEST_WORKERS"),
-        *("STARWAKE_TEST_CHAOS_FOR", "STARWAKE_TEST_CHAOS_SEED"),
-    }
-)
+# What commands and tests read besides the services' own settings, and what it does.
+OWN_SETTINGS: Final[dict[str, str]] = {
+    "STARWAKE_DATA": "Where `starwake up` keeps its data and commands find the running stack; else `.starwake`.",
+    "STARWAKE_URL": "The page that `starwake play` speaks to; the running stack's by default.",
+    "STARWAKE_TOKEN": "The token that `starwake play` shows, instead of signing in.",
+    "STARWAKE_TEST_CONTAINERS": "Tests: whether NATS runs in a container (`auto`, `require`, `never`).",
+    "STARWAKE_TEST_CHROMIUM": "Tests: the browser's program.",
+    "STARWAKE_TEST_NEEDS": "Tests: `require` fails where the machine lacks something, `auto` leaves tests out.",
+    "STARWAKE_TEST_WORKERS": "Tests: how many run at the same time.",
+    "STARWAKE_TEST_CHAOS_FOR": "Tests: how long chaos goes on (`90s`, `30m`, `2h`).",
+    "STARWAKE_TEST_CHAOS_SEED": "Tests: the round that chaos begins with.",
+}
 
 
 def serve(name: ServiceName) -> int:
@@ -56,7 +60,7 @@ def refuse_bad_settings() -> None:
 
 def known_names() -> frozenset[str]:
     """Every setting of every service."""
-    return _OWN_NAMES.union(*(names_of(settings_class(name)) for name in SERVICES))
+    return frozenset(OWN_SETTINGS).union(*(names_of(settings_class(name)) for name in SERVICES))
 
 
 def settings_class(name: ServiceName) -> "type[BaseSettings]":

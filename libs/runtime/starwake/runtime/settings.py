@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -44,6 +44,17 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
+def about(what: str, *, unit: str = "", default: str = "") -> Any:  # noqa: ANN401 - as pydantic's own `Field`
+    """What a setting does: the text of `docs/settings.md` and of `starwake <service> --help`.
+
+    Args:
+        what: one or more sentences.
+        unit: of its number.
+        default: in words, where the value itself says nothing to a reader.
+    """
+    return Field(description=what, json_schema_extra={"unit": unit, "default": default})
+
+
 class Block(BaseSettings):
     """Base of all blocks: read from the environment only, never changed after."""
 
@@ -58,72 +69,125 @@ class Block(BaseSettings):
 
 
 class LogSettings(Block):
-    """STARWAKE_LOG_LEVEL, STARWAKE_LOG_FORMAT (`auto`: readable on a terminal, else JSON lines)."""
+    """Logs."""
 
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["auto", "json", "console"] = "auto"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], about("What is logged: this level and what is more severe.")
+    ] = "info"
+    log_format: Annotated[
+        Literal["auto", "json", "console"], about("`auto`: readable on a terminal, JSON lines elsewhere.")
+    ] = "auto"
 
 
 class HealthSettings(Block):
-    """Where /healthz, /readyz and /metrics are served; not the players' port.
+    """Health and metrics.
 
-    STARWAKE_HEALTH_PORT 0 chooses a free one. STARWAKE_PORT_FILE names a file that gets, as one JSON object, the
-    ports that were chosen, for whoever started the process.
+    Where `/healthz`, `/readyz` and `/metrics` are served; not the players' port.
     """
 
-    health_host: str = "127.0.0.1"
-    health_port: Port = 9100
-    port_file: Path | None = None
+    health_host: Annotated[str, about("The address that is listened on.")] = "127.0.0.1"
+    health_port: Annotated[Port, about("The port; 0 chooses a free one.")] = 9100
+    port_file: Annotated[
+        Path | None,
+        about("A file that gets the ports that were chosen, as one JSON object, for whoever started the process."),
+    ] = None
 
 
 class DrainSettings(Block):
-    """STARWAKE_DRAIN_SECONDS: how long the service may take to finish what it has in hand once asked to stop."""
+    """Shutdown."""
 
-    drain_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    drain_seconds: Annotated[
+        float,
+        Field(gt=0, le=3600),
+        about("How long the service may take to finish what it has in hand once asked to stop.", unit="s"),
+    ] = 10.0
 
 
 class TracingSettings(Block):
-    """STARWAKE_OTLP_ENDPOINT, e.g. `http://collector:4318/v1/traces`; without it nothing is traced.
+    """Traces.
 
-    The standard variables OTEL_EXPORTER_OTLP_(TRACES_)ENDPOINT switch tracing on as well.
+    The standard variables `OTEL_EXPORTER_OTLP_ENDPOINT` and `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` switch tracing on as
+    well.
     """
 
-    otlp_endpoint: str | None = None
-    trace_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+    otlp_endpoint: Annotated[
+        str | None,
+        about("Where spans are sent, e.g. `http://collector:4318/v1/traces`; without it nothing is traced."),
+    ] = None
+    trace_ratio: Annotated[
+        float, Field(ge=0, le=1), about("The share of the traces begun here that is exported; 1 is all of them.")
+    ] = 1.0
+
+
+_NatsName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+_NatsPrefix = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$")]
 
 
 class BusSettings(Block):
-    """How to reach NATS, and as whom.
+    """NATS.
 
-    STARWAKE_NATS_URL may name several servers, separated by commas, and may carry user and password.
-    STARWAKE_NATS_TLS_FIRST is for servers that say nothing before TLS (`tls { handshake_first: true }`; all that the
-    URL names have to). STARWAKE_NATS_JETSTREAM_DOMAIN names the domain whose JetStream holds the streams, where the
-    server connected to is a leaf node of another domain; requests then go to `$JS.<domain>.API.>`, which permissions
-    have to allow. STARWAKE_STREAM_REPLICAS is 1 on one machine and 3 in a cluster.
+    How to reach it, and as whom.
     """
 
-    nats_url: Annotated[str, AfterValidator(_bus_url), Field(repr=False)] = "nats://127.0.0.1:4222"
-    nats_creds: ReadableFile | None = None
-    nkey_seed_file: ReadableFile | None = None
-    nats_user: str | None = None
-    nats_password: SecretStr | None = None
-    nats_token: SecretStr | None = None
-    nats_tls_ca: ReadableFile | None = None
-    nats_tls_cert: ReadableFile | None = None
-    nats_tls_key: ReadableFile | None = None
-    nats_tls_first: bool = False
-    nats_jetstream_domain: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] | None = None
-    nats_inbox_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$")] | None = None
-    stream_replicas: Annotated[int, Field(ge=1, le=5)] = 1
+    nats_url: Annotated[
+        str,
+        AfterValidator(_bus_url),
+        Field(repr=False),
+        about(
+            "`nats://host:4222` or `tls://...`; several servers of one cluster separated by commas. User and password "
+            "may stand in it, percent-encoded. Without it: a server on this machine, at the standard port."
+        ),
+    ] = "nats://127.0.0.1:4222"
+    nats_creds: Annotated[ReadableFile | None, about("A credentials file (JWT and seed).")] = None
+    nkey_seed_file: Annotated[ReadableFile | None, about("The seed of an nkey.")] = None
+    nats_user: Annotated[str | None, about("The user, where it does not stand in the URL.")] = None
+    nats_password: Annotated[SecretStr | None, about("The user's password.")] = None
+    nats_token: Annotated[SecretStr | None, about("For servers that know one token.")] = None
+    nats_tls_ca: Annotated[
+        ReadableFile | None,
+        about("The authorities that may sign the server's certificate (PEM); without it, the system's."),
+    ] = None
+    nats_tls_cert: Annotated[
+        ReadableFile | None, about("This client's certificate (PEM), for servers that ask for one.")
+    ] = None
+    nats_tls_key: Annotated[ReadableFile | None, about("The certificate's key (PEM).")] = None
+    nats_tls_first: Annotated[
+        bool,
+        about(
+            "For servers that say nothing before TLS (`tls { handshake_first: true }`); all that the URL names have to."
+        ),
+    ] = False
+    nats_jetstream_domain: Annotated[
+        _NatsName | None,
+        about(
+            "The domain whose JetStream holds the streams, where the server connected to is a leaf node of another "
+            "domain. Requests then go to `$JS.<domain>.API.>`, which permissions have to allow."
+        ),
+    ] = None
+    nats_inbox_prefix: Annotated[
+        _NatsPrefix | None,
+        about(
+            "Where this process receives answers; one for each service, so that permissions keep services from "
+            "reading each other's. Without it `_INBOX`."
+        ),
+    ] = None
+    stream_replicas: Annotated[
+        int, Field(ge=1, le=5), about("Copies of each stream: 1 on one machine, 3 in a cluster.")
+    ] = 1
 
 
 class StoreSettings(Block):
-    """STARWAKE_DATABASE_URL, as libpq takes it; STARWAKE_DATABASE_POOL bounds one process's connections."""
+    """Postgres."""
 
-    database_url: Annotated[SecretStr, AfterValidator(_database_url)] = SecretStr(
-        "postgresql://127.0.0.1:5432/starwake"
-    )
-    database_pool: Annotated[int, Field(ge=1, le=500)] = 10
+    database_url: Annotated[
+        SecretStr,
+        AfterValidator(_database_url),
+        about(
+            "As libpq takes it: `postgresql://user:password@host:5432/name`, or `host=... dbname=...`. Without it: the "
+            "database `starwake` on this machine, at the standard port."
+        ),
+    ] = SecretStr("postgresql://127.0.0.1:5432/starwake")
+    database_pool: Annotated[int, Field(ge=1, le=500), about("Connections of one process at most.")] = 10
 
 
 class ServiceSettings(LogSettings, HealthSettings, DrainSettings, TracingSettings):

@@ -6,46 +6,69 @@ from typing import Annotated
 from pydantic import Field
 
 from starwake.game import catalogue
-from starwake.runtime.settings import Block, BusSettings, ReadableFile, ServiceSettings, StoreSettings
+from starwake.runtime.settings import Block, BusSettings, Port, ReadableFile, ServiceSettings, StoreSettings, about
 
 
 class GameSettings(Block):
-    """What can be built.
+    """The game.
 
-    STARWAKE_CATALOGUE is a TOML file like `starwake/game/default/catalogue.toml`; STARWAKE_ORDERS a directory with
-    order modules of one's own besides those in `starwake/game/default/`. STARWAKE_TIME_SCALE 60 makes all durations 60
-    times shorter, for trying out.
+    What can be built, and which orders there are.
     """
 
-    catalogue: ReadableFile = catalogue.DEFAULT
-    orders: Path | None = None
-    time_scale: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = 1.0
+    catalogue: Annotated[
+        ReadableFile,
+        about("A TOML file like `starwake/game/default/catalogue.toml`.", default="the catalogue that comes with it"),
+    ] = catalogue.DEFAULT
+    orders: Annotated[
+        Path | None,
+        about("A directory with order modules of one's own, besides those that come with it."),
+    ] = None
+    time_scale: Annotated[
+        float,
+        Field(gt=0, le=1_000_000, allow_inf_nan=False),
+        about("60 makes all durations of the catalogue 60 times shorter, for trying out."),
+    ] = 1.0
 
 
 class BatchSettings(Block):
-    """How orders are gathered.
+    """Batches of orders.
 
-    While one batch commits the next one collects, STARWAKE_ORDERS_PER_BATCH at most; beyond STARWAKE_ORDERS_WAITING
-    that wait, orders are answered `unavailable`. STARWAKE_BATCHES_AT_ONCE is the number of transactions under way.
+    While one batch commits the next one collects.
     """
 
-    orders_per_batch: Annotated[int, Field(ge=1, le=1000)] = 128
-    orders_waiting: Annotated[int, Field(ge=1, le=1_000_000)] = 4096
-    batches_at_once: Annotated[int, Field(ge=1, le=16)] = 1
+    orders_per_batch: Annotated[int, Field(ge=1, le=1000), about("Orders of one transaction at most.")] = 128
+    orders_waiting: Annotated[
+        int, Field(ge=1, le=1_000_000), about("Orders that wait at most; those beyond are answered `unavailable`.")
+    ] = 4096
+    batches_at_once: Annotated[
+        int,
+        Field(ge=1, le=16),
+        about("Transactions under way at the same time; more than one pays on slow disks, and costs CPU."),
+    ] = 1
 
 
 class ReadSettings(Block):
-    """What reads may take; orders never wait for it.
+    """Reads.
 
-    STARWAKE_READ_POOL is the number of database connections for reads alone, besides STARWAKE_DATABASE_POOL, and with
-    it of reads under way; the others wait, one player's after the other's.
+    What lists and other reads may take; orders never wait for them.
     """
 
-    read_pool: Annotated[int, Field(ge=1, le=100)] = 2
+    read_pool: Annotated[
+        int,
+        Field(ge=1, le=100),
+        about(
+            "Database connections for reads alone, besides STARWAKE_DATABASE_POOL, and with it reads under way at the "
+            "same time; the others wait, one player's after the other's."
+        ),
+    ] = 2
 
 
 class CommandSettings(ServiceSettings, BusSettings, StoreSettings, GameSettings, BatchSettings, ReadSettings):
-    """All blocks of the command service."""
+    """The command service."""
 
-    health_port: Annotated[int, Field(ge=0, le=65535)] = 9102
-    database_timeout_s: Annotated[float, Field(gt=0, le=60)] = 5.0
+    health_port: Port = 9102
+    database_timeout_s: Annotated[
+        float,
+        Field(gt=0, le=60),
+        about("How long a statement may take.", unit="s"),
+    ] = 5.0

@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from starwake.gateway.addresses import Network, networks_from
 from starwake.gateway.limits import ConnectionLimits
 from starwake.gateway.origins import why_never
-from starwake.runtime.settings import Block, BusSettings, Port, ReadableFile, Seconds, ServiceSettings
+from starwake.runtime.settings import Block, BusSettings, Port, ReadableFile, Seconds, ServiceSettings, about
 
 MIN_SECRET_BYTES: Final = 32
 """An HS256 key is at least as long as its hash (RFC 7518, 3.2)."""
@@ -16,28 +16,51 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class PlayersPortSettings(Block):
-    """Where players connect: the page, `/ws`, `/docs/protocol`.
+    """The players' port.
 
-    STARWAKE_PORT 0 chooses a free one. STARWAKE_ALLOWED_ORIGINS lists the origins besides the gateway's own whose
-    pages may connect, separated by commas (`https://game.example,https://www.game.example`); `*` allows all.
-    STARWAKE_KEEP_ALIVE_S: an HTTP connection is kept so long for its next request; longer than a proxy in front keeps
-    its idle connections, else the proxy's request meets the closing of its connection.
-    STARWAKE_TRUSTED_PROXIES lists the proxies in front, addresses or networks separated by commas
-    (`10.0.0.0/8,192.0.2.7`): a client's address is what they say in X-Forwarded-For, and nobody else is believed.
-    STARWAKE_PROXY_PROTOCOL=true: they open each connection with a PROXY header (version 1 or 2); who sends none, or is
-    not trusted, is disconnected.
-    STARWAKE_HTTP_REQUEST_S, STARWAKE_HTTP_ANSWER_S: what a whole request (behind its head) and its whole answer may
-    take; the connection is then reset.
+    Where players connect: the page, `/ws`, `/docs/protocol`.
     """
 
-    host: str = "127.0.0.1"
-    port: Port = 8080
-    allowed_origins: str = ""
-    trusted_proxies: str = ""
-    proxy_protocol: bool = False
-    keep_alive_s: Annotated[int, Field(ge=1, le=3600)] = 75
-    http_request_s: Annotated[float, Field(gt=0, le=300)] = 20.0
-    http_answer_s: Annotated[float, Field(gt=0, le=300)] = 30.0
+    host: Annotated[str, about("The address that is listened on.")] = "127.0.0.1"
+    port: Annotated[Port, about("The port; 0 chooses a free one.")] = 8080
+    allowed_origins: Annotated[
+        str,
+        about(
+            "Origins besides the gateway's own whose pages may connect, separated by commas "
+            "(`https://game.example,https://www.game.example`: scheme and host, no path); `*` allows all."
+        ),
+    ] = ""
+    trusted_proxies: Annotated[
+        str,
+        about(
+            "The proxies in front, addresses or networks separated by commas (`10.0.0.0/8,192.0.2.7`): a client's "
+            "address is what they say in X-Forwarded-For, and nobody else is believed."
+        ),
+    ] = ""
+    proxy_protocol: Annotated[
+        bool,
+        about(
+            "The trusted proxies open each connection with a PROXY header (version 1 or 2); who sends none, or is not "
+            "trusted, is disconnected."
+        ),
+    ] = False
+    keep_alive_s: Annotated[
+        int,
+        Field(ge=1, le=3600),
+        about(
+            "How long an HTTP connection is kept for its next request. Longer than a proxy in front keeps its idle "
+            "connections, else the proxy's request meets the closing of its connection.",
+            unit="s",
+        ),
+    ] = 75
+    http_request_s: Annotated[
+        float,
+        Field(gt=0, le=300),
+        about("What a whole request behind its head may take; the connection is then reset.", unit="s"),
+    ] = 20.0
+    http_answer_s: Annotated[
+        float, Field(gt=0, le=300), about("What a whole answer may take; the connection is then reset.", unit="s")
+    ] = 30.0
 
     @field_validator("allowed_origins")
     @classmethod
@@ -77,18 +100,26 @@ class PlayersPortSettings(Block):
 
 
 class TokenSettings(Block):
-    """Which tokens hold: a shared secret (HS256), a JWKS by URL or file, or several of them.
+    """Tokens.
 
-    STARWAKE_JWT_ISSUER and STARWAKE_JWT_AUDIENCE are checked when set. STARWAKE_DEV_SIGN_IN=true adds
-    `POST /dev/token`, which gives a token for any name: for development alone. It needs the shared secret.
+    Which ones hold: signed with a shared secret (HS256), or with a key of a JWKS by URL or file. One of them has to be
+    set; several may.
     """
 
-    jwt_secret: SecretStr | None = None
-    jwks_url: Annotated[str, Field(pattern=r"^https?://")] | None = None
-    jwks_file: ReadableFile | None = None
-    jwt_issuer: str | None = None
-    jwt_audience: str | None = None
-    dev_sign_in: bool = False
+    jwt_secret: Annotated[SecretStr | None, about("The shared secret (HS256), of 32 bytes at least.")] = None
+    jwks_url: Annotated[
+        Annotated[str, Field(pattern=r"^https?://")] | None, about("Where the keys are fetched from.")
+    ] = None
+    jwks_file: Annotated[ReadableFile | None, about("The keys as a file.")] = None
+    jwt_issuer: Annotated[str | None, about("What `iss` has to be; unchecked where not set.")] = None
+    jwt_audience: Annotated[str | None, about("What `aud` has to hold; unchecked where not set.")] = None
+    dev_sign_in: Annotated[
+        bool,
+        about(
+            "Adds `POST /dev/token`, which gives a token for any name: for development alone. It needs the shared "
+            "secret."
+        ),
+    ] = False
 
     @model_validator(mode="after")
     def _has_a_key(self) -> "TokenSettings":
@@ -104,36 +135,60 @@ class TokenSettings(Block):
 
 
 class LimitSettings(Block):
-    """What one connection, one player and this gateway as a whole may use. Times are in seconds.
+    """Limits.
 
-    STARWAKE_MAX_CONNECTIONS: sockets on this gateway; beyond it, upgrades get 503.
-    STARWAKE_MAX_UNAUTHENTICATED: those of them that have not shown a token yet.
-    STARWAKE_CONNECTIONS_PER_PLAYER: over all gateways; one more ends the oldest (4504).
-    STARWAKE_COMMANDS_PER_S, STARWAKE_COMMAND_BURST: each connection's token bucket.
-    STARWAKE_ABUSE_REFUSALS: `rate_limited` answers in one go after which the connection is closed (4013).
-    STARWAKE_MAX_IN_FLIGHT: commands of one connection that wait for the command service.
-    STARWAKE_COMMAND_TIMEOUT_S: after which a command is `unavailable`.
-    STARWAKE_MAX_OUTBOX_BYTES, STARWAKE_MAX_OUTBOX_PUSHES, STARWAKE_STUCK_WRITE_S: a slow consumer (4008).
-    STARWAKE_SEND_BUFFER_BYTES: of the kernel, for each socket.
+    What one connection, one player and this gateway as a whole may use.
     """
 
-    max_connections: Count = 20_000
-    max_unauthenticated: Count = 6_000
-    connections_per_player: Count = 20
-    max_frame_bytes: Annotated[int, Field(ge=1024, le=16_777_216)] = 65_536
-    commands_per_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
-    command_burst: Count = 20
-    abuse_refusals: Count = 100
-    max_in_flight: Count = 64
-    max_bad_frames: Count = 20
-    command_timeout_s: Annotated[float, Field(gt=0, le=60)] = 5.0
-    authentication_s: Annotated[float, Field(gt=0, le=300)] = 10.0
-    token_grace_s: Seconds = 25.0
-    ping_interval_s: Annotated[float, Field(gt=0, le=3600)] = 25.0
-    max_outbox_bytes: Count = 1_048_576
-    max_outbox_pushes: Count = 512
-    stuck_write_s: Annotated[float, Field(gt=0, le=300)] = 5.0
-    send_buffer_bytes: Annotated[int, Field(ge=4096)] = 131_072
+    max_connections: Annotated[Count, about("Sockets on this gateway; beyond it, upgrades get 503.")] = 20_000
+    max_unauthenticated: Annotated[Count, about("Those of them that have not shown a token yet.")] = 6_000
+    connections_per_player: Annotated[
+        Count, about("A player's connections over all gateways; one more ends the oldest (4504).")
+    ] = 20
+    max_frame_bytes: Annotated[
+        int,
+        Field(ge=1024, le=16_777_216),
+        about("A frame from a player at most; a larger one closes the connection (1009).", unit="bytes"),
+    ] = 65_536
+    commands_per_s: Annotated[
+        float,
+        Field(gt=0, allow_inf_nan=False),
+        about("Each connection's commands over time; those beyond are answered `rate_limited`.", unit="per second"),
+    ] = 10.0
+    command_burst: Annotated[Count, about("Commands that a connection may send at once after a pause.")] = 20
+    abuse_refusals: Annotated[
+        Count, about("`rate_limited` answers in one go after which the connection is closed (4013).")
+    ] = 100
+    max_in_flight: Annotated[Count, about("Commands of one connection that wait for the command service.")] = 64
+    max_bad_frames: Annotated[
+        Count, about("Frames in a row that cannot be read, after which the connection is closed.")
+    ] = 20
+    command_timeout_s: Annotated[
+        float, Field(gt=0, le=60), about("After which a command is answered `unavailable`.", unit="s")
+    ] = 5.0
+    authentication_s: Annotated[
+        float, Field(gt=0, le=300), about("How long a socket may stay without a token.", unit="s")
+    ] = 10.0
+    token_grace_s: Annotated[
+        Seconds, about("How long after its token's end a session waits for a new token.", unit="s")
+    ] = 25.0
+    ping_interval_s: Annotated[
+        float,
+        Field(gt=0, le=3600),
+        about("Between two pings; a connection that is silent for two of them is closed.", unit="s"),
+    ] = 25.0
+    max_outbox_bytes: Annotated[
+        Count, about("What may wait for a slow socket before it is closed (4008).", unit="bytes")
+    ] = 1_048_576
+    max_outbox_pushes: Annotated[Count, about("The same, counted in pushes.")] = 512
+    stuck_write_s: Annotated[
+        float,
+        Field(gt=0, le=300),
+        about("How long a write may get nowhere before the socket is closed (4008).", unit="s"),
+    ] = 5.0
+    send_buffer_bytes: Annotated[
+        int, Field(ge=4096), about("The kernel's send buffer of each socket.", unit="bytes")
+    ] = 131_072
 
     @property
     def per_connection(self) -> ConnectionLimits:
@@ -155,4 +210,4 @@ class LimitSettings(Block):
 
 
 class GatewaySettings(ServiceSettings, BusSettings, PlayersPortSettings, TokenSettings, LimitSettings):
-    """All of the gateway's settings."""
+    """The gateway."""

@@ -55,28 +55,43 @@ class GuardedPlace:
 
 
 class Population:
-    """Players who order without pause until they are stopped; each has another socket that only listens."""
+    """Players who order without pause until they are stopped; each has another socket that only listens.
 
-    def __init__(self, stack: GuardedStack, ports: Sequence[int], size: int) -> None:
+    Who has ordered all that the oracle can judge of one player gives way to another, however long it takes.
+    """
+
+    def __init__(self, stack: GuardedStack, ports: Sequence[int], size: int, most_orders: int = _MOST_ORDERS) -> None:
         self._stack = stack
+        self._size = size
+        self._most_orders = most_orders
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self.players = [unique_player() for _ in range(size)]
-        gateways = [(f"gateway at {port}", f"ws://127.0.0.1:{port}/ws") for port in ports]
+        self._orders: list[asyncio.Task[None]] = []
+        self._gateways = [(f"gateway at {port}", f"ws://127.0.0.1:{port}/ws") for port in ports]
         self._dice = random.Random(7)  # noqa: S311 - the same game each time
-
-        def client(name: str, player: str) -> Client:
-            dice = random.Random(self._dice.random())  # noqa: S311 - as above
-            return Client(name, player, stack.token(player), lambda: dice.choice(gateways), dice)
-
-        self.clients = [client(f"{player} (orders)", player) for player in self.players]
-        self.witnesses = [*self.clients, *(client(f"{player} (listens)", player) for player in self.players)]
+        self.players: list[str] = []
+        self.clients: list[Client] = []
+        self.witnesses: list[Client] = []
 
     async def __aenter__(self) -> Self:
-        self._tasks = [asyncio.create_task(witness.run()) for witness in self.witnesses]
-        await eventually(lambda: all(witness.sessions for witness in self.witnesses), within_s=60)
-        self._orders = [asyncio.create_task(self._order(client)) for client in self.clients]
+        first = await asyncio.gather(*(self._comes() for _ in range(self._size)))
+        self._orders = [asyncio.create_task(self._order(client)) for client in first]
         return self
+
+    async def _comes(self) -> Client:
+        """Another player, with both sockets open; the one that orders."""
+        player = unique_player()
+        self.players.append(player)
+        both = [self._client(f"{player} ({does})", player) for does in ("orders", "listens")]
+        self.clients.append(both[0])
+        self.witnesses += both
+        self._tasks += [asyncio.create_task(witness.run()) for witness in both]
+        await eventually(lambda: all(witness.sessions for witness in both), within_s=60)
+        return both[0]
+
+    def _client(self, name: str, player: str) -> Client:
+        dice = random.Random(self._dice.random())  # noqa: S311 - as above
+        return Client(name, player, self._stack.token(player), lambda: dice.choice(self._gateways), dice)
 
     async def __aexit__(self, *_: object) -> None:
         for witness in self.witnesses:
@@ -106,10 +121,18 @@ class Population:
         return await judged(GuardedPlace(self._stack), "deploy", self.players, self.witnesses, self.orders)
 
     async def _order(self, client: Client) -> None:
+        while True:
+            await self._order_as(client)
+            if self._stopping.is_set():
+                return
+            client = await self._comes()
+
+    async def _order_as(self, client: Client) -> None:
+        """Order as this player, until stopped or for as many orders as the oracle can judge of one player."""
         kinds = (await client.order("catalogue.list")).body["result"]["kinds"]
         client.orders.clear()  # a question, not an order
         free = sorted((kind for kind in kinds if not kind.get("requires")), key=lambda kind: kind["duration_s"])
-        while not self._stopping.is_set() and len(client.orders) < _MOST_ORDERS:
+        while not self._stopping.is_set() and len(client.orders) < self._most_orders:
             kind = self._dice.choice(free[:2])["kind"]
             started = await client.order("build.start", kind=kind, site=f"site-{len(client.orders)}")
             if started.accepted and self._dice.random() < 0.2:

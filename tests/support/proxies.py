@@ -36,7 +36,10 @@ async def proxy(name: str, gateway_port: int, directory: Path, *changes: tuple[s
         text = text.replace(was, instead)
     text = text.replace("127.0.0.1:8000", f"127.0.0.1:{port}").replace("127.0.0.1:8080", f"127.0.0.1:{gateway_port}")
     configuration = directory / f"{port}-{name}"
-    configuration.write_text(text.replace("/tmp/nginx-starwake.pid", str(directory / "nginx.pid")))  # noqa: S108 - the file's own
+    text = text.replace("/tmp/nginx-starwake.pid", str(directory / "nginx.pid"))  # noqa: S108 - the file's own
+    # nginx's own folders are root's alone.
+    kept = (f"{what}_temp_path {directory / what};" for what in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    configuration.write_text(text.replace("\nhttp {\n", f"\nhttp {{\n{' '.join(kept)}\n", 1))
     places = dict.fromkeys(("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"), str(directory))
     program, *options = COMMANDS[name]
     found = find_program(program)

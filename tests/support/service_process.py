@@ -14,12 +14,18 @@ from starwake.cli.embedded.process import Child, Launch, start
 from tests.support.eventually import eventually
 
 _HEALTHY_SECONDS = 30.0
+_LIMIT = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, ({0}, {0}))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 class ServiceProcess:
     """A running service; `health_url` answers /healthz, /readyz and /metrics."""
 
-    def __init__(self, name: str, env: Mapping[str, str], directory: Path) -> None:
+    def __init__(self, name: str, env: Mapping[str, str], directory: Path, *, descriptors: int | None = None) -> None:
+        """A service to be started; with `descriptors` it may never have more of them open (RLIMIT_NOFILE)."""
         self.name = name
         stem = f"{name}-{secrets.token_hex(4)}"
         self._port_file = directory / f"{stem}.ports"
@@ -30,9 +36,10 @@ class ServiceProcess:
             "STARWAKE_PORT_FILE": str(self._port_file),
             "STARWAKE_LOG_FORMAT": "json",
         }
+        limited = () if descriptors is None else (sys.executable, "-c", _LIMIT.format(descriptors))
         self._launch = Launch(
             name=name,
-            argv=(sys.executable, "-m", "starwake.cli.main", name),
+            argv=(*limited, sys.executable, "-m", "starwake.cli.main", name),
             log=self.log_file,
             env={**inherited, **own, **env},
         )

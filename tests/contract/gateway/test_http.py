@@ -148,7 +148,7 @@ async def test_a_client_that_leaves_early_leaves_no_traceback(gateway: Gateway) 
 
 
 async def test_who_brings_a_token_is_not_kept_out_by_those_who_bring_none(start_gateway: StartGateway) -> None:
-    gateway = await start_gateway(STARWAKE_MAX_UNAUTHENTICATED="2")
+    gateway = await start_gateway(STARWAKE_MAX_UNAUTHENTICATED="2", STARWAKE_AUTHENTICATION_S="100")
     strangers = [await gateway.open() for _ in range(2)]
     assert (await ask(gateway, handshake(None)))[0] == 503
     player = await gateway.connect("ada")

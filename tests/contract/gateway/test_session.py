@@ -245,7 +245,7 @@ async def test_beyond_the_gateways_connections_upgrades_get_503(
 async def test_connections_without_a_token_are_bounded_by_themselves(
     start_gateway: StartGateway, unique_player: Names
 ) -> None:
-    gateway = await start_gateway(STARWAKE_MAX_UNAUTHENTICATED="2")
+    gateway = await start_gateway(STARWAKE_MAX_UNAUTHENTICATED="2", STARWAKE_AUTHENTICATION_S="100")
     await gateway.connect(unique_player())
     await gateway.open()
     await gateway.open()

@@ -12,9 +12,8 @@ import uvicorn
 from starwake.bus.connection import Bus
 from starwake.bus.options import options_from
 from starwake.contracts.frames import Limits
-from starwake.gateway import metrics
+from starwake.gateway import descriptors, metrics
 from starwake.gateway.auth import Authenticator
-from starwake.gateway.descriptors import raise_limit
 from starwake.gateway.door import Door
 from starwake.gateway.feed_list import FeedLists
 from starwake.gateway.forwarding import Forwarder
@@ -51,12 +50,12 @@ def run() -> int:
 
 async def serve(runtime: Runtime, settings: GatewaySettings) -> None:
     """The gateway's life: open, serve until asked to stop, drain, close."""
-    descriptors = raise_limit(settings.max_connections, settings.max_unauthenticated)
-    if descriptors.limit < descriptors.needed:
+    room = descriptors.raise_limit(settings.max_connections, settings.max_unauthenticated)
+    if room.limit < room.needed:
         runtime.log.warning(
             "descriptors.too_few",
-            limit=descriptors.limit,
-            needed=descriptors.needed,
+            limit=room.limit,
+            needed=room.needed,
             hint="raise the hard limit (ulimit -Hn, LimitNOFILE=) or lower STARWAKE_MAX_CONNECTIONS",
         )
     listening = listen(settings.host, settings.port, send_buffer_bytes=settings.send_buffer_bytes)
@@ -91,6 +90,7 @@ async def serve(runtime: Runtime, settings: GatewaySettings) -> None:
         wheel=wheel,
         tasks=tasks,
     )
+    sockets = several_times(listening)
     door = Door(
         surroundings,
         authenticator,
@@ -98,17 +98,19 @@ async def serve(runtime: Runtime, settings: GatewaySettings) -> None:
         proxies=settings.proxies,
         max_connections=settings.max_connections,
         max_unauthenticated=settings.max_unauthenticated,
+        max_sockets=room.left_for_players(descriptors.in_use()),
         request_s=settings.http_request_s,
         answer_s=settings.http_answer_s,
     )
     server = make_server(door, settings)
     await hub.start()
     tasks.spawn(_turn(wheel), "timers")
+    tasks.spawn(descriptors.watch(), "descriptors")
     tasks.spawn(authenticator.keep_keys_fresh(), "keys")
     metrics.UNAUTHENTICATED.set_function(lambda: hub.unauthenticated)
     metrics.OUTBOX_BYTES.set_function(lambda: hub.waiting_bytes)
     runtime.health.add_check("feeds", hub.not_ready)
-    serving = asyncio.create_task(server.serve(sockets=several_times(listening)))
+    serving = asyncio.create_task(server.serve(sockets=sockets))
     runtime.health.set_ready(True)
     gc.collect()
     gc.freeze()
@@ -151,7 +153,6 @@ def make_server(door: Door, settings: GatewaySettings) -> PlayersServer:
         backlog=BACKLOG,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=settings.max_unauthenticated,
         timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=2,
     )

@@ -10,6 +10,7 @@ from starwake.gateway import upgrade
 from starwake.gateway.addresses import Network, client_address, is_trusted
 from starwake.gateway.auth import Authenticator, Identity, TokenRefused
 from starwake.gateway.keys import KeysUnavailable
+from starwake.gateway.lobby import Lobby
 from starwake.gateway.session import Session
 from starwake.gateway.surroundings import Surroundings
 from starwake.gateway.timers import Timed
@@ -18,8 +19,22 @@ from starwake.runtime.logs import get_logger
 from starwake.runtime.rate_limited_logging import RateLimitedLogger
 
 _TOLD_BYTES: Final = 200
+_SILENT: Final = 0.2
+"""Of the time for authentication: who has said nothing for so long makes room where there is none."""
 
 _log = RateLimitedLogger(get_logger("gateway.port"))
+
+
+class Guest(Protocol):
+    """A connection that has not become a WebSocket, and may have to make room for others."""
+
+    def drop(self) -> None:
+        """End the connection at once."""
+        ...
+
+
+class Newcomer(Guest, Timed, Protocol):
+    """A guest that has said nothing yet."""
 
 
 class Waiting(Protocol):
@@ -42,6 +57,7 @@ class Door:
         proxies: Sequence[Network],
         max_connections: int,
         max_unauthenticated: int,
+        max_sockets: int,
         request_s: float,
         answer_s: float,
     ) -> None:
@@ -51,6 +67,8 @@ class Door:
         self._proxies = proxies
         self._max_connections = max_connections
         self._max_unauthenticated = max_unauthenticated
+        self._max_sockets = max_sockets
+        self._lobby = Lobby[Guest]()
         self._looking_up = 0
         self.whole_request_s = request_s
         self.answer_s = answer_s
@@ -69,9 +87,9 @@ class Door:
         if hub.sessions >= self._max_connections:
             return upgrade.come_later("too many connections", upgrade.soon())
         answer = upgrade.examine(method, target, headers, self._origins)
-        # Who brings a token is not kept out by those who bring none.
+        # Who brings a token is not kept out by those who bring none; a browser brings it a moment later.
         stranger = isinstance(answer, upgrade.Accepted) and answer.token is None
-        if stranger and hub.unauthenticated >= self._max_unauthenticated:
+        if stranger and hub.unauthenticated >= self._max_unauthenticated and not self._turn_out_a_stranger():
             return upgrade.come_later("too many connections", upgrade.soon())
         resumes = isinstance(answer, upgrade.Accepted) and answer.resume is not None
         after_s = hub.come_later() if resumes else None
@@ -108,13 +126,50 @@ class Door:
             hint="have the proxy pass the Host header on, or name the origin in STARWAKE_ALLOWED_ORIGINS",
         )
 
-    def expect(self, arrival: Timed) -> None:
-        """Have `arrival` ticked when it has said nothing for too long."""
-        self._surroundings.wheel.put(arrival, time.monotonic() + self.request_s)
+    def _turn_out_a_stranger(self) -> bool:
+        hub = self._surroundings.hub
+        session = hub.strangers.turn_out(time.monotonic() - self.request_s * _SILENT)
+        if session is None:
+            return False
+        session.turn_away("others need the place of who says nothing", hub.later())
+        return True
 
-    def forget(self, arrival: Timed) -> None:
+    def expect(self, arrival: Newcomer) -> None:
+        """Have `arrival` ticked when it has said nothing for too long, and let it wait with the others till then."""
+        now = time.monotonic()
+        self._surroundings.wheel.put(arrival, now + self.request_s)
+        self._enter(arrival, now)
+
+    def forget(self, arrival: Newcomer) -> None:
         """Undo `expect`."""
         self._surroundings.wheel.remove(arrival)
+        self._lobby.leave(arrival)
+
+    def wait(self, guest: Guest) -> None:
+        """A connection speaks HTTP, or has just been answered: of all that wait it is the last to be dropped."""
+        self._enter(guest, time.monotonic())
+
+    def leave(self, guest: Guest) -> None:
+        """It is gone, or became a WebSocket. Idempotent."""
+        self._lobby.leave(guest)
+
+    def _enter(self, guest: Guest, now: float) -> None:
+        lobby = self._lobby
+        lobby.enter(guest, now)
+        sockets = len(lobby) + self._surroundings.hub.sessions
+        if sockets > self._max_sockets:
+            _log.warning(
+                "descriptors.exhausted",
+                sockets=sockets,
+                hint="raise the hard limit (ulimit -Hn, LimitNOFILE=) or lower STARWAKE_MAX_CONNECTIONS",
+            )
+        elif len(lobby) > self._max_unauthenticated:
+            _log.warning("port.crowded", connections=len(lobby))
+        else:
+            return
+        oldest = lobby.turn_out()
+        if oldest is not None:
+            oldest.drop()
 
     async def identify(self, token: str) -> Identity | upgrade.Refused:
         """Whom the token in the upgrade request speaks for."""

@@ -22,6 +22,7 @@ from starwake.gateway.effects import Resume
 from starwake.gateway.feed import Push
 from starwake.gateway.feed_source import make_source
 from starwake.gateway.feeds import Feed, Joiner, Replay
+from starwake.gateway.lobby import Lobby
 from starwake.gateway.questions import Questions
 from starwake.gateway.stream_watch import Found, StreamWatch
 from starwake.gateway.tasks import Tasks
@@ -102,6 +103,8 @@ class Hub:
         self._sessions: set[Session] = set()
         self._parked: dict[Session, tuple[PlayerId, Resume | None]] = {}
         self._ended: set[Session] = set()
+        self.strangers = Lobby["Session"]()
+        """Those of the sessions that have shown no token."""
         self._live = 0
         self._emptied = asyncio.Event()
 
@@ -255,6 +258,7 @@ class Hub:
         if session in self._ended or session not in self._sessions:
             return
         self._ended.add(session)
+        self.strangers.leave(session)
         self._parked.pop(session, None)
         if session.live:
             self._live -= 1

@@ -36,11 +36,13 @@ class PlayersHttp(HttpToolsProtocol):
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own narrowing
         super().connection_made(transport)
+        self._door.wait(self)
         # A connection that says nothing is not kept.
         self._asking = self.loop.call_later(self._door.request_s, transport.abort)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
+        self._door.leave(self)
         self._asked()
         self._answered()
         if self._active is not None and not self._active.response_complete:  # uvicorn only sees to the latest one
@@ -101,6 +103,8 @@ class PlayersHttp(HttpToolsProtocol):
         self._answered()
         if self.pipeline or self.transport.get_write_buffer_size():
             self._answering = self.loop.call_later(self._door.answer_s, self._answer_overdue)
+        elif not self.transport.is_closing():
+            self._door.wait(self)
         super().on_response_complete()
         if self._refusal is not None and not self._pending:
             self._tell(self._refusal)
@@ -165,6 +169,10 @@ class PlayersHttp(HttpToolsProtocol):
         else:
             self._refuse(upgrade.come_later("too many connections", upgrade.soon()))
 
+    def drop(self) -> None:
+        """Others need its place."""
+        self.transport.abort()
+
     async def admit(self, accepted: upgrade.Accepted, token: str) -> None:
         """Open the WebSocket if the token holds, else refuse before the upgrade."""
         identity = await self._door.identify(token)
@@ -205,6 +213,7 @@ class PlayersHttp(HttpToolsProtocol):
 
     def _leave(self) -> None:
         """The connection is uvicorn's no more."""
+        self._door.leave(self)
         self._asked()
         self._answered()
         self.connections.discard(self)

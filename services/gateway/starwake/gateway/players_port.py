@@ -61,6 +61,10 @@ class Arrival(asyncio.Protocol):
         """It said nothing: it is not kept."""
         self._transport.abort()
 
+    def drop(self) -> None:
+        """Others need its place."""
+        self._transport.abort()
+
     def shutdown(self) -> None:
         """The server ends (uvicorn calls this)."""
         self._transport.close()

@@ -70,6 +70,10 @@ class Preamble(asyncio.Protocol):
         """The header did not come: the connection is not kept."""
         self._transport.abort()
 
+    def drop(self) -> None:
+        """Others need its place."""
+        self._transport.abort()
+
     def shutdown(self) -> None:
         """The server ends (uvicorn calls this)."""
         self._transport.close()

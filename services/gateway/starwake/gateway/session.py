@@ -100,6 +100,7 @@ class Session:
         self._surroundings.hub.arrived(self)
         self._plan()
         if identity is None:
+            self._surroundings.hub.strangers.enter(self, time.monotonic())
             self._socket.answer()  # the next word is the client's
         else:
             self._connection.vouched_for()
@@ -299,6 +300,7 @@ class Session:
         return self._return_after_ms or round(self._surroundings.hub.later() * 1000)
 
     def _verify(self, effect: asked.Verify) -> None:
+        self._surroundings.hub.strangers.leave(self)
         try:
             identity = self._surroundings.authenticator.identify_at_hand(effect.token)
         except TokenRefused as refusal:

@@ -141,7 +141,13 @@ class LimitSettings(Block):
     """
 
     max_connections: Annotated[Count, about("Sockets on this gateway; beyond it, upgrades get 503.")] = 20_000
-    max_unauthenticated: Annotated[Count, about("Those of them that have not shown a token yet.")] = 6_000
+    max_unauthenticated: Annotated[
+        Count,
+        about(
+            "Those of them that have not shown a token yet; as many connections may speak HTTP or say nothing. Beyond "
+            "it, who has said nothing for longest makes room."
+        ),
+    ] = 6_000
     connections_per_player: Annotated[
         Count, about("A player's connections over all gateways; one more ends the oldest (4504).")
     ] = 20

@@ -18,7 +18,7 @@ from starwake.game.decide import Decision, refused
 from starwake.outbox import guard
 from starwake.scheduler.due.worker import Keeper, KeptRow
 from starwake.scheduler.sweep.run import Sweep
-from starwake.store import feed_mark
+from starwake.store import high_water_mark
 from starwake.store.sql import load
 
 _LEAVES_S = 0.1
@@ -99,7 +99,7 @@ def notice_no_older_table() -> None:
     async def nothing(*_: object) -> None:
         return
 
-    _patch(feed_mark, "find_unknown", nothing)
+    _patch(high_water_mark, "find_unknown", nothing)
     _patch(guard, "find_unknown", nothing)
 
 

@@ -14,7 +14,7 @@ from starwake.bus.provision import provision
 from starwake.bus.streams import NOTIFICATIONS
 from starwake.command.settings import CommandSettings
 from starwake.contracts.ids import push_place
-from starwake.store import feed_mark
+from starwake.store import high_water_mark
 from starwake.store.database import Database
 from tests.contract.command.conftest import running
 from tests.contract.command.universe import Refused, Universe
@@ -31,8 +31,8 @@ async def test_nothing_is_published_to_a_stream_below_the_mark_until_a_new_epoch
     try:
         await provision(bus, 1)
         state = await begin_epoch(bus, above=0)
-        async with database.connection() as connection:  # 100 were told, and the stream has none of them
-            await feed_mark.begin_epoch(connection, NOTIFICATIONS, state.epoch or "", 100)
+        async with database.connection() as connection:  # 100 were published, and the stream has none of them
+            await high_water_mark.begin_epoch(connection, NOTIFICATIONS, state.epoch or "", 100)
         own = settings.model_copy(update={"nats_url": fresh_nats.url, "database_url": SecretStr(database_url)})
         async with running(own) as _, Universe.over(bus, database_url) as universe:
             await universe.start()
@@ -43,7 +43,7 @@ async def test_nothing_is_published_to_a_stream_below_the_mark_until_a_new_epoch
 
             state = await begin_epoch(bus, above=100)
             async with database.connection() as connection:
-                await feed_mark.begin_epoch(connection, NOTIFICATIONS, state.epoch or "", 100)
+                await high_water_mark.begin_epoch(connection, NOTIFICATIONS, state.epoch or "", 100)
 
             async def both_told() -> bool:
                 return [push.seq for push in await universe.pushes()] == [101, 102]
@@ -114,7 +114,7 @@ async def _new_epoch(bus: Bus, database_url: str, *, above: int, mark: int = 0) 
     try:
         state = await begin_epoch(bus, above=above)
         async with database.connection() as connection:
-            await feed_mark.begin_epoch(connection, NOTIFICATIONS, state.epoch or "", max(above, mark))
+            await high_water_mark.begin_epoch(connection, NOTIFICATIONS, state.epoch or "", max(above, mark))
     finally:
         await database.close()
 

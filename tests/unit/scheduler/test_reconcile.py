@@ -10,7 +10,7 @@ from starwake.contracts.ids import Revision
 from starwake.contracts.subjects import AlarmKey
 from starwake.outbox.guard import why_new_epoch
 from starwake.scheduler.reconcile.diff import PendingRow, diff, split_at
-from starwake.store.feed_mark import FeedMark
+from starwake.store.high_water_mark import HighWaterMark
 
 STARTED = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 NOW = STARTED + timedelta(seconds=30)
@@ -76,12 +76,12 @@ def test_a_range_holds_every_revision_of_its_last_id(alarms: list[tuple[str, int
 
 
 def test_the_epoch_goes_on_while_the_stream_stands_at_or_above_its_mark() -> None:
-    assert why_new_epoch(FeedState("e1", 1, 100), FeedMark("e1", 100)) is None
-    assert why_new_epoch(FeedState("e1", 1, 101), FeedMark("e1", 100)) is None
+    assert why_new_epoch(FeedState("e1", 1, 100), HighWaterMark("e1", 100)) is None
+    assert why_new_epoch(FeedState("e1", 1, 101), HighWaterMark("e1", 100)) is None
     assert why_new_epoch(FeedState("e1", 1, 5), None) is None
 
 
 def test_a_stream_without_an_epoch_below_its_mark_or_of_another_epoch_gets_a_new_one() -> None:
     assert why_new_epoch(FeedState(None, 0, 0), None)
-    assert why_new_epoch(FeedState("e1", 1, 99), FeedMark("e1", 100))
-    assert why_new_epoch(FeedState("e0", 1, 200), FeedMark("e1", 100))
+    assert why_new_epoch(FeedState("e1", 1, 99), HighWaterMark("e1", 100))
+    assert why_new_epoch(FeedState("e0", 1, 200), HighWaterMark("e1", 100))

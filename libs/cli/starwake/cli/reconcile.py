@@ -22,7 +22,7 @@ from starwake.scheduler.upkeep import revocations
 from starwake.store.clock import DatabaseClock
 from starwake.store.database import Database
 from starwake.store.errors import StoreError
-from starwake.store.feed_mark import read_mark
+from starwake.store.high_water_mark import read_mark
 
 
 async def reconcile(data: Path, *, dry_run: bool, console: Console) -> dict[str, Any]:

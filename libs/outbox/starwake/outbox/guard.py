@@ -19,7 +19,7 @@ from starwake.outbox.relay import Relay
 from starwake.runtime.logs import get_logger
 from starwake.store.database import Database
 from starwake.store.errors import StoreError
-from starwake.store.feed_mark import FeedMark, PublishedPush, find_unknown, read_mark
+from starwake.store.high_water_mark import HighWaterMark, PublishedPush, find_unknown, read_mark
 
 log = get_logger("guard")
 
@@ -29,7 +29,7 @@ COMPARED = 256
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 
-def why_new_epoch(state: FeedState, mark: FeedMark | None) -> str | None:
+def why_new_epoch(state: FeedState, mark: HighWaterMark | None) -> str | None:
     """PURE: why the feed needs a new epoch; None where it goes on."""
     if state.epoch is None:
         return "the stream has none"

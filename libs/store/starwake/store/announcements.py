@@ -1,4 +1,4 @@
-"""World events: announced, remembered, cancelled. The scheduler tells them."""
+"""World events: announced, remembered, cancelled. The scheduler publishes them."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -25,10 +25,10 @@ _FIRST_ID: Final = "00000000-0000-0000-0000-000000000000"
 
 
 class Cancelled(NamedTuple):
-    """What a cancel came to: the alarms that wake nothing any more, and the pushes that were told before."""
+    """What a cancel came to: the alarms that wake nothing any more, and the pushes that were published before."""
 
     outdated: list[AlarmKey]
-    told: list[str]
+    announced: list[str]
 
 
 async def recall(connection: Connection, command_id: str) -> tuple[datetime, Remembered | None]:
@@ -61,7 +61,7 @@ async def insert_events(
 
 
 async def cancel_events(connection: Connection, event_id: str) -> Cancelled | None:
-    """Cancel what is not told yet of an announcement; None where there is no such announcement. In a transaction."""
+    """Cancel what is not pushed yet of an announcement; None where there is no such announcement. In a transaction."""
     rows = await connection.fetch(_SQL.cancel_events, event_id)
     known = await connection.fetch(_SQL.find_events, event_id)
     if not known:
@@ -73,7 +73,7 @@ async def cancel_events(connection: Connection, event_id: str) -> Cancelled | No
 async def list_upcoming(
     database: Database, player: PlayerId, *, limit: int, after: tuple[datetime, str] | None
 ) -> tuple[list[Upcoming], bool]:
-    """A page of what is announced to a player or to all and not told yet, soonest first, and whether more follows.
+    """A page of what is announced to a player or to all and not pushed yet, soonest first, and whether more follows.
 
     Args:
         database: where.

@@ -1,4 +1,4 @@
-"""PURE: what the database's clock shows, told from a few readings, never ahead of it.
+"""PURE: estimates what the database's clock shows from a few readings, never ahead of it.
 
 A reading says that at some moment between `before` and `after` (this host's monotonic clock) the database's clock
 showed `shown`. So at `after` the database's clock shows at least `shown`, and at `before` it showed at most that. The

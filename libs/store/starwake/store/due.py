@@ -40,7 +40,7 @@ class Verdict(msgspec.Struct):
         completed: ids of the rows that are completed now.
         early: ids of the rows that were left alone because their time has not come.
         outbox_ids: for each message that was written, its place in the outbox.
-        earlier: what stood in the outbox before, of the rows that are completed; it has to be told first.
+        earlier: what stood in the outbox before, of the rows that are completed; it has to be published first.
         queue: whether any order waits for its site.
 
     A row in neither list has another revision or another state: there is nothing left to do about it.
@@ -59,17 +59,17 @@ async def complete_builds(
     messages: Mapping[str, Sequence[Notification]],
     ahead: timedelta,
 ) -> Verdict:
-    """Complete those of `builds` that still stand so and are due within `ahead`, and write what their end tells.
+    """Complete those of `builds` that still stand so and are due within `ahead`, and write the pushes of their end.
 
     One statement, whole by itself.
 
     Args:
         connection: in a transaction or not.
         builds: rows as an alarm or a reader saw them, in state `building`.
-        messages: by id, what a completion tells, in order.
+        messages: by id, the pushes of a completion, in order.
         ahead: how long before `due_at` a row may be completed.
     """
-    told = [(build.id, each) for build in builds for each in messages[build.id]]
+    pushes = [(build.id, each) for build in builds for each in messages[build.id]]
     records = await connection.fetch(
         SQL.complete_builds,
         [build.id for build in builds],
@@ -77,7 +77,7 @@ async def complete_builds(
         [build.due_at for build in builds],
         [build.player for build in builds],
         ahead,
-        *_message_columns(told),
+        *_message_columns(pushes),
     )
     return _verdict(records)
 
@@ -89,14 +89,14 @@ async def complete_events(
     ahead: timedelta,
 ) -> Verdict:
     """The same for world events: `scheduled -> told`."""
-    told = [(event.id, each) for event in events for each in messages[event.id]]
+    pushes = [(event.id, each) for event in events for each in messages[event.id]]
     records = await connection.fetch(
         SQL.complete_events,
         [event.id for event in events],
         [event.revision for event in events],
         [event.due_at for event in events],
         ahead,
-        *_message_columns(told),
+        *_message_columns(pushes),
     )
     return _verdict(records)
 
@@ -134,7 +134,7 @@ async def read_scheduled(connection: Connection, ids: Sequence[str]) -> list[Eve
 
 
 class Started(msgspec.Struct, frozen=True):
-    """An order that waited for its site and was started now: the build, and what has to be told of it."""
+    """An order that waited for its site and was started now: the build, and the push of its start."""
 
     build: BuildRecord
     notification: Notification
@@ -142,7 +142,7 @@ class Started(msgspec.Struct, frozen=True):
 
 
 TraceOf = Callable[[BuildRecord], str | None]
-"""The trace that a build's start is told with, asked for before it is known whether it starts."""
+"""The trace that the push of a build's start bears, asked for before it is known whether it starts."""
 
 
 async def start_next(connection: Connection, completed: Sequence[str], trace_of: TraceOf) -> list[Started]:
@@ -174,20 +174,20 @@ async def _start(connection: Connection, orders: Sequence[Record], trace_of: Tra
     if not orders:
         return []
     builds = [_queued_build(order) for order in orders]
-    told = [build_event(BUILD_STARTED, build.started_at, build, trace_of(build)) for build in builds]
+    pushes = [build_event(BUILD_STARTED, build.started_at, build, trace_of(build)) for build in builds]
     records = await connection.fetch(
         SQL.start_queued,
         [build.id for build in builds],
         [build.started_at for build in builds],
         [build.due_at for build in builds],
-        [each.message_id for each in told],
-        [each.body.decode() for each in told],
-        trace_column(told),
+        [each.message_id for each in pushes],
+        [each.body.decode() for each in pushes],
+        trace_column(pushes),
     )
     outbox_ids: dict[str, int] = {record[1]: record[0] for record in records}
     return [
         Started(build, each, outbox_ids[each.message_id])
-        for build, each in zip(builds, told, strict=True)
+        for build, each in zip(builds, pushes, strict=True)
         if each.message_id in outbox_ids
     ]
 
@@ -207,13 +207,13 @@ def _queued_build(order: Record) -> BuildRecord:
 
 
 def _message_columns(
-    told: Sequence[tuple[str, Notification]],
+    pushes: Sequence[tuple[str, Notification]],
 ) -> tuple[list[str], list[str], list[str], list[str | None] | None]:
     return (
-        [source for source, _ in told],
-        [each.message_id for _, each in told],
-        [each.body.decode() for _, each in told],
-        trace_column([each for _, each in told]),
+        [source for source, _ in pushes],
+        [each.message_id for _, each in pushes],
+        [each.body.decode() for _, each in pushes],
+        trace_column([each for _, each in pushes]),
     )
 
 
@@ -228,8 +228,8 @@ def _verdict(records: Sequence[Record]) -> Verdict:
         elif source_id is None:
             verdict.outbox_ids[name] = outbox_id
         else:
-            told = Notification(name, player, payload.encode(), trace)
-            verdict.earlier.append(OutboxRow(outbox_id, told, tell_at, source_id, created_at))
+            notification = Notification(name, player, payload.encode(), trace)
+            verdict.earlier.append(OutboxRow(outbox_id, notification, tell_at, source_id, created_at))
     return verdict
 
 

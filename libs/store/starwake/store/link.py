@@ -43,7 +43,7 @@ class Link:
         return self._begin_pooled if self.pooled else "BEGIN"
 
     async def connect_watched(self, _dsn: str | None = None, **pool: Any) -> Any:  # noqa: ANN401 - as `connect`
-        """As `connect`, and its end is told to `on_loss`."""
+        """As `connect`, and its end calls `on_loss`."""
         connection = await self.connect(**pool)
         connection.add_termination_listener(self._ended)
         return connection

@@ -44,7 +44,7 @@ def migrate(url: str, *, progress: Callable[[str], None] | None = None) -> Schem
 
     Args:
         url: the database, as an owner of its schema.
-        progress: told each revision that is applied, in words.
+        progress: called with each revision that is applied, in words.
 
     Returns:
         Where the schema stands then. One that a later version has made is left as it is: this version works with it.

@@ -179,17 +179,17 @@ async def _insert(connection: Connection, writes: Writes) -> list[int]:
         _joined([entry.command for entry in inbox]),
         [entry.fingerprint for entry in inbox],
         _joined([entry.outcome.decode() for entry in inbox]),
-        _joined([told.notification.message_id for told in outbox]),
-        _joined([told.source_id for told in outbox]),
-        _joined([str(told.revision) for told in outbox]),
-        [told.notification.player for told in outbox],
-        _joined([told.notification.body.decode() for told in outbox]),
-        _joined([to_rfc3339(told.tell_at) for told in outbox]),
-        trace_column([told.notification for told in outbox]),
+        _joined([entry.notification.message_id for entry in outbox]),
+        _joined([entry.source_id for entry in outbox]),
+        _joined([str(entry.revision) for entry in outbox]),
+        [entry.notification.player for entry in outbox],
+        _joined([entry.notification.body.decode() for entry in outbox]),
+        _joined([to_rfc3339(entry.tell_at) for entry in outbox]),
+        trace_column([entry.notification for entry in outbox]),
         _SEPARATOR,
     )
     ids = {message_id: row_id for row_id, message_id in rows}
-    return [ids[told.notification.message_id] for told in outbox]
+    return [ids[entry.notification.message_id] for entry in outbox]
 
 
 def _joined(values: Sequence[str]) -> str:

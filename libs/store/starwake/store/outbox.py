@@ -1,4 +1,4 @@
-"""What somebody has yet to be told: reading the outbox, and forgetting what was told."""
+"""Reads the outbox, the pushes that wait to be published, and deletes those that were."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -15,14 +15,14 @@ SQL = load("outbox")
 
 
 class OutboxRow(msgspec.Struct, frozen=True):
-    """One push that waits to be told.
+    """One push that waits to be published.
 
     Attributes:
-        id: its place; rows of one source are told in this order.
-        notification: what is told.
+        id: its place; rows of one source are published in this order.
+        notification: the push.
         tell_at: not before this moment of the database's clock.
-        source_id: the build or world event that it tells of.
-        created_at: when the row was written; nobody can have told it before.
+        source_id: the build or world event that it announces.
+        created_at: when the row was written; it cannot have been published before.
     """
 
     id: int
@@ -39,17 +39,17 @@ async def read_earlier(connection: Connection, revisions: Sequence[tuple[str, in
 
 
 async def read_unpublished(connection: Connection, after: int, older_than_s: float, limit: int) -> list[OutboxRow]:
-    """A page of what should have been told `older_than_s` seconds ago, behind the row `after`, oldest first."""
+    """A page of what should have been published `older_than_s` seconds ago, behind the row `after`, oldest first."""
     return _rows(await connection.fetch(SQL.unpublished, after, timedelta(seconds=older_than_s), limit))
 
 
 async def delete_published(connection: Connection, ids: Sequence[int], stream: str, last_seq: int) -> None:
-    """Forget these rows, but for those that somebody else is deleting, and lift the mark of `stream` to `last_seq`."""
+    """Delete these rows, except those that another process is deleting; lift the mark of `stream` to `last_seq`."""
     await connection.fetch(SQL.delete_published, ids, stream, last_seq)
 
 
 async def set_aside(connection: Connection, reasons: Sequence[tuple[int, str]]) -> None:
-    """Have these rows (id, reason) tried by nobody any more: the stream can never take them."""
+    """Take these rows (id, reason) out of publishing: the stream can never take them."""
     await connection.fetch(SQL.set_aside, [row_id for row_id, _ in reasons], [reason for _, reason in reasons])
 
 
@@ -58,9 +58,9 @@ class SetAside(NamedTuple):
 
     Attributes:
         id: its row.
-        message_id: what it tells of: the id and revision of a build or world event.
-        player: who should have been told; None for everybody.
-        event: what should have been told.
+        message_id: names what it announces: the id and revision of a build or world event.
+        player: whose feed it belongs to; None for everybody.
+        event: its name.
         payload_bytes: how large the push is.
         created_at: when its row was written.
         reason: what the stream said.
@@ -88,12 +88,12 @@ async def lock_set_aside(connection: Connection, ids: Sequence[int] | None) -> l
 
 
 async def retry_set_aside(connection: Connection, ids: Sequence[int]) -> None:
-    """Have these rows told, by the next sweep that finds them."""
+    """Have the next sweep publish these rows."""
     await connection.execute(SQL.retry_set_aside, ids)
 
 
 async def drop_set_aside(connection: Connection, ids: Sequence[int]) -> None:
-    """Have these rows never told."""
+    """Delete these rows unpublished."""
     await connection.execute(SQL.drop_set_aside, ids)
 
 
@@ -103,7 +103,7 @@ class Backlog(NamedTuple):
     Attributes:
         unpublished: rows that wait although their time has come.
         oldest_s: for how many seconds the oldest of them does.
-        set_aside: rows that can never be told.
+        set_aside: rows that can never be published.
     """
 
     unpublished: int
@@ -119,9 +119,9 @@ async def read_backlog(connection: Connection) -> Backlog:
     return Backlog(cast("int", row[0]), cast("float", row[1]), cast("int", row[2]))
 
 
-def trace_column(told: Sequence[Notification]) -> list[str | None] | None:
+def trace_column(notifications: Sequence[Notification]) -> list[str | None] | None:
     """The parameter for the rows' traces: None, which Postgres makes a column of NULLs, where nothing is traced."""
-    traces = [each.trace for each in told]
+    traces = [each.trace for each in notifications]
     return traces if any(traces) else None
 
 

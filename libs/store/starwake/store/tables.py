@@ -142,11 +142,11 @@ class HeldBuildsTable(_Table, table=True):
 
 
 class OutboxTable(_Table, table=True):
-    """What somebody has yet to be told; deleted once the stream holds it.
+    """The pushes that wait to be published; a row is deleted once the stream holds it.
 
-    `payload` is the stored body of the push, `tell_at` the moment before which no teller tells it, `player` null the
-    feed that everybody has, `trace` the trace context that the push bears. Rows of one source are told in the order of
-    `id`. `set_aside` says why the stream can never take a row (it is too large, say): nobody tries it again.
+    `payload` is the stored body of the push, `tell_at` the moment before which it is not published, `player` null the
+    feed that everybody has, `trace` the trace context that the push bears. Rows of one source are published in
+    the order of `id`. `set_aside` says why the stream can never take a row (too large, say): it is not tried again.
     """
 
     __tablename__: ClassVar[str] = "outbox"  # pyright: ignore[reportIncompatibleUnannotatedOverride, reportIncompatibleVariableOverride]
@@ -232,7 +232,7 @@ class WorldEventTable(_Table, table=True):
 
 
 class FeedMarkTable(_Table, table=True):
-    """How far each stream was ever told, and in which epoch: below it, a stream has gone backwards."""
+    """The highest sequence ever published into each stream, and its epoch: a stream below it has gone backwards."""
 
     __tablename__: ClassVar[str] = "feed_mark"  # pyright: ignore[reportIncompatibleUnannotatedOverride, reportIncompatibleVariableOverride]
 
@@ -244,7 +244,7 @@ class FeedMarkTable(_Table, table=True):
 class RevocationTable(_Table, table=True):
     """Up to when a player's tokens no longer count; the stream REVOCATIONS is filled from here.
 
-    `revocation_revoked` is for housekeeping.
+    `revocation_revoked` is for retention.
     """
 
     __tablename__: ClassVar[str] = "revocation"  # pyright: ignore[reportIncompatibleUnannotatedOverride, reportIncompatibleVariableOverride]

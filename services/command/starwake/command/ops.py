@@ -94,7 +94,7 @@ class Operations:
         if cancelled is None:
             raise Refusal(ErrorCode.NOT_FOUND, "nothing was announced under this id")
         self._aftermath.take([], cancelled.outdated, [])
-        return result_body({"cancelled": [key.id for key in cancelled.outdated], "told": cancelled.told})
+        return result_body({"cancelled": [key.id for key in cancelled.outdated], "told": cancelled.announced})
 
     async def revoke(self, call: Call) -> bytes:
         """Note that a player's tokens no longer count, then have the gateways told; safe to repeat.

@@ -22,7 +22,7 @@ WHERE series = $1 OR id = $1
 ORDER BY due_at, id
 
 -- name: cancel_events
--- Those of them that are not told yet never will be. Locked by id, like every statement that locks events.
+-- Those of them that are not pushed yet never will be. Locked by id, like every statement that locks events.
 WITH locked AS MATERIALIZED (
     SELECT id, state FROM world_event WHERE series = $1 OR id = $1 ORDER BY id FOR NO KEY UPDATE
 )

@@ -49,8 +49,8 @@ LIMIT $2
 FOR NO KEY UPDATE SKIP LOCKED
 
 -- name: complete_builds
--- THE completion: the row decides, by the database's clock, and the outbox gets what has to be told in the same
--- statement. Locks in one order (id). Answers for each row that still has the asked revision whether it was due (if
+-- THE completion: the row decides, by the database's clock, and the outbox gets the pushes in the same statement.
+-- Locks in one order (id). Answers for each row that still has the asked revision whether it was due (if
 -- not it was left alone); for each message its place in the outbox; what stood in the outbox before (the statement's
 -- snapshot does not hold what it writes itself); and, without a name, whether any order waits for a site.
 WITH wanted AS (
@@ -68,7 +68,7 @@ WITH wanted AS (
     FROM locked l
     WHERE b.id = l.id AND l.due
     RETURNING b.id, b.player, b.revision, b.due_at
-), told AS (
+), pushes AS (
     INSERT INTO outbox (message_id, source_kind, source_id, revision, player, payload, tell_at, trace)
     SELECT m.message_id, 'build', c.id, c.revision, c.player, m.payload, c.due_at, m.trace
     FROM unnest($6::uuid[], $7::text[], $8::text[], $9::text[])
@@ -82,7 +82,7 @@ SELECT l.id::text AS name, l.due AS due, NULL::bigint AS outbox_id,
     NULL::text AS source_id, NULL::text AS trace
 FROM locked l
 UNION ALL
-SELECT t.message_id, NULL, t.id, NULL, NULL, NULL, NULL, NULL, NULL FROM told t
+SELECT p.message_id, NULL, p.id, NULL, NULL, NULL, NULL, NULL, NULL FROM pushes p
 UNION ALL
 (SELECT o.message_id, NULL, o.id, o.player, o.payload, o.tell_at, o.created_at, o.source_id::text, o.trace
 FROM completed c JOIN outbox o ON o.source_id = c.id ORDER BY o.id)
@@ -106,7 +106,7 @@ WITH wanted AS (
     FROM locked l
     WHERE e.id = l.id AND l.due
     RETURNING e.id, e.player, e.revision, e.due_at
-), told AS (
+), pushes AS (
     INSERT INTO outbox (message_id, source_kind, source_id, revision, player, payload, tell_at, trace)
     SELECT m.message_id, 'event', c.id, c.revision, c.player, m.payload, c.due_at, m.trace
     FROM unnest($5::uuid[], $6::text[], $7::text[], $8::text[])
@@ -120,7 +120,7 @@ SELECT l.id::text AS name, l.due AS due, NULL::bigint AS outbox_id,
     NULL::text AS source_id, NULL::text AS trace
 FROM locked l
 UNION ALL
-SELECT t.message_id, NULL, t.id, NULL, NULL, NULL, NULL, NULL, NULL FROM told t
+SELECT p.message_id, NULL, p.id, NULL, NULL, NULL, NULL, NULL, NULL FROM pushes p
 
 -- name: any_queued
 -- Whether any order waits for its site at all; most of the time none does.
@@ -178,7 +178,7 @@ LIMIT $2
 FOR UPDATE OF q SKIP LOCKED
 
 -- name: start_queued
--- Turns orders that waited into builds, as far as their site is free, and tells of it.
+-- Turns orders that waited into builds, as far as their site is free, and writes the pushes.
 WITH wanted AS (
     SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::text[], $5::text[], $6::text[])
         AS w (id, started_at, due_at, message_id, payload, trace)

@@ -127,7 +127,7 @@ FROM unnest($1::uuid[], $2::int[], $3::text[], $4::int[], $5::timestamptz[], $6:
 WHERE build.id = ANY ($1::uuid[]) AND build.id = new.id AND build.revision = new.expected
 
 -- name: insert_orders
--- A whole batch: its builds, what the inbox will remember, and what has yet to be told, in its order. Most columns come
+-- A whole batch: its builds, what the inbox will remember, and what has yet to be published, in its order. Most columns come
 -- as one text each, joined by $24; of those that may be NULL, NULL is written as nothing.
 WITH started AS (
     INSERT INTO build (id, player, kind, site, state, revision, started_at, due_at, cancelled_at, follow_ups, trace)
@@ -148,8 +148,8 @@ SELECT message_id, 'build', source_id, revision, player, payload, tell_at, trace
 FROM unnest(
     string_to_array($17, $24), string_to_array($18, $24)::uuid[], string_to_array($19, $24)::int[],
     $20::text[], string_to_array($21, $24), string_to_array($22, $24)::timestamptz[], $23::text[]
-) WITH ORDINALITY AS told (message_id, source_id, revision, player, payload, tell_at, trace, number)
-ORDER BY told.number
+) WITH ORDINALITY AS pushes (message_id, source_id, revision, player, payload, tell_at, trace, number)
+ORDER BY pushes.number
 RETURNING id, message_id
 
 -- name: count_refusals

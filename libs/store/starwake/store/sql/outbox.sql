@@ -1,5 +1,5 @@
 -- name: earlier
--- What stands in the outbox before these revisions of these rows: it has to be told first.
+-- What stands in the outbox before these revisions of these rows: it has to be published first.
 SELECT o.id, o.message_id, o.player, o.payload, o.tell_at, o.created_at, o.source_id::text, o.trace
 FROM outbox o
 JOIN unnest($1::uuid[], $2::int[]) AS s (id, revision) ON o.source_id = s.id AND o.revision < s.revision
@@ -7,7 +7,7 @@ WHERE o.set_aside IS NULL
 ORDER BY o.id
 
 -- name: unpublished
--- What should have been told a moment ago and was not, oldest first, page by page.
+-- What should have been published a moment ago and was not, oldest first, page by page.
 SELECT o.id, o.message_id, o.player, o.payload, o.tell_at, o.created_at, o.source_id::text, o.trace
 FROM outbox o
 WHERE o.id > $1
@@ -18,8 +18,8 @@ ORDER BY o.id
 LIMIT $3
 
 -- name: delete_published
--- Forgets what was told, and lifts the stream's mark to the highest sequence that was. Not flushed: a loss only tells
--- again, under the same message ids. SKIP LOCKED: who holds them is deleting them.
+-- Deletes what was published, and lifts the stream's mark to the highest sequence of it. Not flushed: after a loss the
+-- same messages are published again, under the same ids. SKIP LOCKED: who holds them is deleting them.
 WITH relaxed AS MATERIALIZED (
     SELECT set_config('synchronous_commit', 'off', true)
 ), locked AS (
@@ -32,7 +32,7 @@ WITH relaxed AS MATERIALIZED (
 SELECT 1 FROM relaxed
 
 -- name: set_aside
--- What the stream can never take, with the reason: nobody tries it again, and what stands behind it is told.
+-- What the stream can never take, with the reason: nobody tries it again, and what stands behind it is published.
 UPDATE outbox o SET set_aside = s.reason
 FROM unnest($1::bigint[], $2::text[]) AS s (id, reason)
 WHERE o.id = s.id
@@ -59,11 +59,11 @@ FOR UPDATE
 UPDATE outbox SET set_aside = NULL WHERE id = ANY($1::bigint[])
 
 -- name: drop_set_aside
--- These are never told.
+-- These are never published.
 DELETE FROM outbox WHERE id = ANY($1::bigint[])
 
 -- name: backlog
--- How much waits to be told although its time has come, for how long the oldest does, and how much never can be.
+-- How much waits to be published although its time has come, for how long the oldest does, and how much never can be.
 SELECT count(*) FILTER (WHERE set_aside IS NULL),
     coalesce(extract(epoch FROM clock_timestamp() - min(greatest(tell_at, created_at)) FILTER (WHERE set_aside IS NULL)),
         0)::float8,

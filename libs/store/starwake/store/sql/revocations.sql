@@ -13,7 +13,7 @@ ON CONFLICT (player) DO UPDATE SET revoked_at = excluded.revoked_at WHERE revoca
 RETURNING player
 
 -- name: locked
--- A player's revocation, and until the transaction's end nobody else's turn to tell of it.
+-- A player's revocation, and until the transaction's end nobody else publishes it.
 SELECT revoked_at FROM revocation WHERE player = $1 FOR UPDATE
 
 -- name: page

@@ -5,7 +5,7 @@ from datetime import timedelta
 from starwake.runtime.logs import get_logger
 from starwake.store import revocations
 from starwake.store.database import Database
-from starwake.store.gather import HOUSEKEEPING_LOCK, forget_events, forget_inbox, forget_refusals
+from starwake.store.gather import RETENTION_LOCK, forget_events, forget_inbox, forget_refusals
 
 log = get_logger("housekeeping")
 
@@ -20,7 +20,7 @@ async def keep_house(database: Database, inbox_days: int) -> int:
         StoreError: the database does not answer.
     """
     deleted = 0
-    async with database.holding(HOUSEKEEPING_LOCK) as held, database.connection() as connection:
+    async with database.holding(RETENTION_LOCK) as held, database.connection() as connection:
         if not held:
             return 0
         while page := await forget_inbox(connection, timedelta(days=inbox_days), _ROWS):

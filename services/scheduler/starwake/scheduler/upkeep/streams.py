@@ -19,7 +19,7 @@ from starwake.outbox.guard import COMPARED, newest_published, why_gone_back, why
 from starwake.runtime.logs import get_logger
 from starwake.scheduler import metrics
 from starwake.scheduler.upkeep import revocations
-from starwake.store import feed_mark
+from starwake.store import high_water_mark
 from starwake.store.database import Database
 from starwake.store.gather import STREAMS_LOCK, lock
 
@@ -67,7 +67,7 @@ class Upkeep:
         """
         async with self._database.transaction() as connection:
             await lock(connection, STREAMS_LOCK)
-            mark = await feed_mark.read_mark(connection, NOTIFICATIONS)
+            mark = await high_water_mark.read_mark(connection, NOTIFICATIONS)
             changes = await provision(
                 self._bus,
                 self._replicas,
@@ -77,7 +77,7 @@ class Upkeep:
             state = await read_feed(self._bus)
             reason = why_new_epoch(state, mark)
             above = max(state.last_seq, 0 if mark is None else mark.last_seq)
-            unknown = await feed_mark.find_unknown(
+            unknown = await high_water_mark.find_unknown(
                 connection, NOTIFICATIONS, await newest_published(self._bus, state, COMPARED if in_doubt else _GLANCED)
             )
             if unknown is not None:
@@ -86,9 +86,9 @@ class Upkeep:
             if reason is not None:
                 state = await begin_epoch(self._bus, above=above)
             if reason is not None or mark is None:
-                await feed_mark.begin_epoch(connection, NOTIFICATIONS, state.epoch or "", state.last_seq)
+                await high_water_mark.begin_epoch(connection, NOTIFICATIONS, state.epoch or "", state.last_seq)
             elif state.last_seq > mark.last_seq:
-                await feed_mark.raise_mark(connection, NOTIFICATIONS, state.last_seq)
+                await high_water_mark.raise_mark(connection, NOTIFICATIONS, state.last_seq)
         self._report(changes, reason, state)
         return Mended(changes, reason)
 

@@ -1,23 +1,23 @@
 -- name: read
--- How far the stream was ever told, and in which epoch.
+-- The highest sequence ever published into the stream, and in which epoch.
 SELECT epoch, last_seq FROM feed_mark WHERE stream = $1
 
 -- name: went_back
 -- The first of these pushes (row, revision, must the row be there, sequence, message id) whose row the table knows only
 -- at an earlier revision or not at all, or which lies above the mark and never stood in the outbox: none while every
--- commit that was told is still there. One statement: mark and outbox are those of one moment.
-SELECT told.seq
+-- commit that was published is still there. One statement: mark and outbox are those of one moment.
+SELECT pushed.seq
 FROM unnest($1::uuid[], $2::int[], $3::bool[], $4::bigint[], $5::text[])
-    AS told (id, revision, kept, seq, message_id)
-LEFT JOIN build b ON b.id = told.id
-LEFT JOIN world_event e ON e.id = told.id
-WHERE coalesce(b.revision, e.revision) < told.revision OR (told.kept AND b.id IS NULL)
+    AS pushed (id, revision, kept, seq, message_id)
+LEFT JOIN build b ON b.id = pushed.id
+LEFT JOIN world_event e ON e.id = pushed.id
+WHERE coalesce(b.revision, e.revision) < pushed.revision OR (pushed.kept AND b.id IS NULL)
    OR (
-       told.seq > (SELECT last_seq FROM feed_mark WHERE stream = $6)
-       AND told.message_id LIKE '%~%'
-       AND NOT EXISTS (SELECT FROM outbox o WHERE o.message_id = told.message_id)
+       pushed.seq > (SELECT last_seq FROM feed_mark WHERE stream = $6)
+       AND pushed.message_id LIKE '%~%'
+       AND NOT EXISTS (SELECT FROM outbox o WHERE o.message_id = pushed.message_id)
    )
-ORDER BY told.seq
+ORDER BY pushed.seq
 LIMIT 1
 
 -- name: lift

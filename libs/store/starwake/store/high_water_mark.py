@@ -6,20 +6,20 @@ from typing import NamedTuple
 from starwake.store.database import Connection
 from starwake.store.sql import load
 
-SQL = load("feed_mark")
+SQL = load("high_water_mark")
 
 
-class FeedMark(NamedTuple):
+class HighWaterMark(NamedTuple):
     """The epoch that the mark was last set in, and the highest sequence that was ever published."""
 
     epoch: str
     last_seq: int
 
 
-async def read_mark(connection: Connection, stream: str) -> FeedMark | None:
+async def read_mark(connection: Connection, stream: str) -> HighWaterMark | None:
     """The mark of `stream`; None before its first epoch."""
     row = await connection.fetchrow(SQL.read, stream)
-    return None if row is None else FeedMark(row[0], row[1])
+    return None if row is None else HighWaterMark(row[0], row[1])
 
 
 class PublishedPush(NamedTuple):

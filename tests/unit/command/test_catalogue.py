@@ -59,7 +59,17 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
     [
         ("kinds = 3", "object"),
         ("[kinds.a", "Expected"),
-        ('[kinds.a]\nduration = "1h"', "title"),
+        ('[kinds.a]\nduration = "1h"', r"kinds\.a: .*`title`"),
+        ('[kinds.a]\ntitle = 3\nduration = "1h"', r"kinds\.a: Expected `str`, got `int` - at `\$\.title`"),
+        ('extends = "other"', "no catalogue 'other' to extend"),
+        ('extends = "default"\n[kinds.dok]\nduration = "1h"', r"kinds\.dok: .*did you mean dock\?"),
+        ('extends = "default"\n[kinds.ark]\ntitle = "Ark"\nduration = "1h"\nrequires = ["refinary"]', "mean refinery"),
+        (
+            'extends = "default"\n[kinds.mine]\nrequires = ["reactor"]',
+            "circle: mine requires reactor requires refinery",
+        ),
+        ('extends = "default"\n[limits]\nqueued_per_site = -1', "queued_per_site"),
+        ("[limits]", "no kinds"),
         ('[kinds.a]\ntitle = "A"\nduration = "soon"', "soon"),
         ('[kinds.a]\ntitle = "A"\nduration = "1h"\nrequires = ["b"]', "which is no kind"),
         ('[kinds.a]\ntitle = "A"\nduration = "1h"\nrequires = ["a"]', "circle: a"),
@@ -77,3 +87,23 @@ def test_a_catalogue_that_does_not_hold_together_is_refused_in_one_line(tmp_path
 def test_a_missing_catalogue_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CatalogueError, match="No such file"):
         load_catalogue(tmp_path / "none.toml")
+
+
+def test_an_extending_catalogue_adds_kinds_behind_the_shipped_ones(tmp_path: Path) -> None:
+    text = 'extends = "default"\n[kinds.ark]\ntitle = "Ark"\nduration = "9d"\nrequires = ["shipyard"]'
+    catalogue, shipped = loaded(tmp_path, text, 60), load_catalogue(time_scale=60)
+    assert list(catalogue.kinds) == [*shipped.kinds, "ark"]
+    assert catalogue.kinds["ark"].duration == timedelta(days=9) / 60
+    assert catalogue.kinds["dock"] == shipped.kinds["dock"]
+    assert catalogue.limits == shipped.limits
+
+
+def test_an_extending_catalogue_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
+    text = 'extends = "default"\n[limits]\nqueued_per_site = 1\n[kinds.dock]\nduration = "1m"\nrequires = ["mine"]'
+    catalogue, shipped = loaded(tmp_path, text), load_catalogue()
+    dock = catalogue.kinds["dock"]
+    assert (dock.duration, dock.requires) == (timedelta(minutes=1), ("mine",))
+    assert (dock.title, dock.reschedule) == (shipped.kinds["dock"].title, shipped.kinds["dock"].reschedule)
+    assert list(catalogue.kinds) == list(shipped.kinds)
+    assert catalogue.limits.queued_per_site == 1
+    assert catalogue.limits.builds_at_once == shipped.limits.builds_at_once

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from starwake.contracts.batches import Loaded, PlayerRows
+from starwake.contracts.commands import NoArgs
 from starwake.contracts.events import completion_events
 from starwake.contracts.ids import PlayerId
 from starwake.contracts.reasons import ErrorCode
+from starwake.game import Outcome
 from starwake.game import catalogue as catalogues
 from starwake.game.catalogue import load_catalogue
 from starwake.game.decide import Decision, ask_of, decide
@@ -137,3 +139,96 @@ def test_a_kind_whose_command_nobody_declares_is_refused(tmp_path: Path) -> None
     with pytest.raises(OrdersError, match="not a directory"):
         load_game(load_catalogue(), tmp_path / "none")
     assert issubclass(CatalogueError, Exception)
+
+
+ORDER = """
+from starwake.game import NoArgs, Outcome, Player, order
+from ._helpers import Distance
+@order("probe.{name}")
+def {name}(args: NoArgs, player: Player) -> Outcome:
+    return Outcome({{"ly": Distance}})
+"""
+
+
+def test_modules_import_their_siblings(tmp_path: Path) -> None:
+    (tmp_path / "_helpers.py").write_text("from ._deeper.far import Distance")
+    (tmp_path / "_deeper").mkdir()
+    (tmp_path / "_deeper" / "far.py").write_text("Distance = 12")
+    (tmp_path / "first.py").write_text(ORDER.format(name="first"))
+    (tmp_path / "second.py").write_text(ORDER.format(name="second") + "from .first import first\n")
+    game = load_game(load_catalogue(), tmp_path)
+    for name in ("first", "second"):
+        assert game.orders[f"probe.{name}"].decide(NoArgs(), None) == Outcome({"ly": 12})  # pyright: ignore[reportArgumentType]
+    assert not list(tmp_path.rglob("__pycache__"))
+
+
+def test_each_directory_has_its_own_siblings_and_each_load_sees_the_files_as_they_are(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder, far in ((here, 1), (there, 2)):
+        folder.mkdir()
+        (folder / "_helpers.py").write_text(f"Distance = {far}")
+        (folder / "first.py").write_text(ORDER.format(name="first"))
+
+    def distance(folder: Path) -> object:
+        return load_game(load_catalogue(), folder).orders["probe.first"].decide(NoArgs(), None).result["ly"]  # pyright: ignore[reportArgumentType]
+
+    assert (distance(here), distance(there)) == (1, 2)
+    (here / "_helpers.py").write_text("Distance = 3")  # as many bytes, within the same second
+    assert (distance(here), distance(there)) == (3, 2)
+
+
+BROKEN_SIBLINGS = {
+    "raises": (
+        "from . import _other",
+        "X = 1\nY = X / 0",
+        r"probe\.py .* ZeroDivisionError: .* \(_other\.py, line 2\)",
+    ),
+    "syntax": ("from . import _other", "def", r"probe\.py .* SyntaxError: .*\(_other\.py, line 1\)"),
+    "missing": (
+        "from . import _none",
+        "",
+        r"probe\.py .* ImportError: cannot import name '_none'.* \(probe\.py, line 1\)",
+    ),
+    "nothing": ("from ._none import X", "", r"probe\.py .* No module named '_none' \(probe\.py, line 1\)$"),
+    "absolute": ("import _other", "", r"probe\.py .* No module named '_other'.*with `from \. import _other`$"),
+    "circle": ("from ._other import A\nB = 1", "from .probe import B\nA = 1", r"partially initialized module 'probe'"),
+    "ends": ("raise SystemExit(3)", "", r"probe\.py .* SystemExit: 3"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_SIBLINGS)
+def test_what_is_wrong_with_siblings_is_told_with_its_place(tmp_path: Path, name: str) -> None:
+    module, sibling, why = BROKEN_SIBLINGS[name]
+    (tmp_path / "probe.py").write_text(module)
+    (tmp_path / "_other.py").write_text(sibling)
+    with pytest.raises(OrdersError, match=why) as caught:
+        load_game(load_catalogue(), tmp_path)
+    assert "starwake_own" not in str(caught.value)
+
+
+KINDS_NOBODY_KNOWS = {
+    "kind": ("@order('a.b', kind='prbe')\ndef a(args: NoArgs, player: Player) -> Outcome: ...", r"a\.b names 'prbe'"),
+    "stands": (
+        "@order('a.b', stands=['dok'])\ndef a(args: NoArgs, player: Player) -> Outcome: ...",
+        r"a\.b names 'dok'",
+    ),
+    "completion": ("@completion('prbe')\ndef done(build): return []", "a completion names 'prbe'"),
+}
+
+
+@pytest.mark.parametrize("name", KINDS_NOBODY_KNOWS)
+def test_a_kind_that_the_catalogue_does_not_have_is_not_named_in_vain(tmp_path: Path, name: str) -> None:
+    source, why = KINDS_NOBODY_KNOWS[name]
+    (tmp_path / "probe.py").write_text(f"from starwake.game import *\n{source}")
+    with pytest.raises(OrdersError, match=rf"probe\.py: .*{why}, which is no kind"):
+        load_game(load_catalogue(), tmp_path)
+
+
+def test_two_modules_with_the_same_command_are_both_named(tmp_path: Path) -> None:
+    (tmp_path / "_helpers.py").write_text("Distance = 1")
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.py").write_text(ORDER.format(name="first"))
+    with pytest.raises(
+        OrdersError, match=r"two\.py: there are two commands called probe\.first, the other is in one\.py"
+    ):
+        load_game(load_catalogue(), tmp_path)

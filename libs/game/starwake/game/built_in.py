@@ -1,6 +1,6 @@
-"""One function a command, and the map of all commands at the foot. PURE: the rules decide, in `rules.py`."""
+"""One function a command, and their map at the foot. PURE: the rules decide, in `rules.py`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from starwake.contracts.commands import BuildCancel, BuildReschedule, BuildStart, BuildUnqueue
@@ -50,22 +50,11 @@ def _started_by(player: Player, name: str) -> None:
 BUILT_IN: Final[Mapping[str, Order]] = {each.command: each for each in (start, queue, unqueue, cancel, reschedule)}
 
 
-def commands(declared: Iterable[Order]) -> dict[str, Order]:
-    """The map of all orders: the built-in ones, and those that the game's modules declare.
-
-    Raises:
-        ValueError: two orders have the same name.
-    """
-    every = dict(BUILT_IN)
-    for each in declared:
-        if each.command in every or each.command in READS or each.command == GATEWAYS:
-            raise ValueError(f"there are two commands called {each.command}")
-        every[each.command] = each
-    return every
-
-
 READS: Final = ("build.list", "build.queued", "event.list", "catalogue.list", "commands")
 """Commands that change nothing; they do not go through the writing path (`reads.py`)."""
 
 GATEWAYS: Final = "feed.list"
 """Answered by the gateways, which would never forward a game's order of that name."""
+
+RESERVED: Final = frozenset({*BUILT_IN, *READS, GATEWAYS})
+"""Commands that no module may declare."""

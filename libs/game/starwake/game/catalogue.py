@@ -4,8 +4,10 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from difflib import get_close_matches
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -81,6 +83,10 @@ class Catalogue:
         return self.kinds.get(name)
 
 
+class _Limits(msgspec.Struct, frozen=True):
+    limits: Limits
+
+
 class _KindEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     title: _Text
     duration: str
@@ -92,23 +98,59 @@ class _KindEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    kinds: dict[str, _KindEntry]
-    limits: Limits = Limits()
+    kinds: dict[str, dict[str, Any]] = {}
+    limits: dict[str, Any] = {}
+    extends: str | None = None
 
 
 def load_catalogue(path: Path = DEFAULT, *, time_scale: float = 1.0) -> Catalogue:
     """Read and check a catalogue; durations are divided by `time_scale`.
 
+    With `extends = "default"` at its top it adds to the shipped one: a kind of a name that is there already changes
+    what it names of that kind, `[limits]` what it names of the limits, everything else stays.
+
     Raises:
         CatalogueError: the file is not there, not TOML, or does not hold together.
     """
     try:
-        file = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _File)
-        kinds = [_kind(name, entry, time_scale) for name, entry in file.kinds.items()]
+        file = _read(path)
+        if file.extends is not None:
+            file = _extended(file)
+        kinds = [_kind(name, _entry(name, fields, file), time_scale) for name, fields in file.kinds.items()]
+        if not kinds:
+            raise ValueError("it has no kinds")  # noqa: TRY301 - as all that is wrong with it
         _check_requirements(kinds)
+        limits = msgspec.convert({"limits": file.limits}, _Limits).limits
     except (OSError, ValueError) as error:  # tomllib's and msgspec's errors are ValueErrors
         raise CatalogueError(f"the catalogue {path} cannot be used: {error}") from error
-    return Catalogue(kinds, file.limits)
+    return Catalogue(kinds, limits)
+
+
+def _read(path: Path) -> _File:
+    return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _File)
+
+
+def _extended(file: _File) -> _File:
+    if file.extends != "default":
+        raise ValueError(f'extends: there is no catalogue {file.extends!r} to extend, only "default"')
+    base = _read(DEFAULT)
+    kinds = {name: {**base.kinds.get(name, {}), **fields} for name, fields in file.kinds.items()}
+    # The shipped kinds keep their places.
+    return _File(kinds=base.kinds | kinds, limits=base.limits | file.limits, extends=file.extends)
+
+
+def _entry(name: str, fields: dict[str, Any], file: _File) -> _KindEntry:
+    try:
+        return msgspec.convert(fields, _KindEntry)
+    except msgspec.ValidationError as error:
+        others = [other for other in file.kinds if other != name]
+        hint = _did_you_mean(name, others) if "required" in str(error) and file.extends else ""
+        raise ValueError(f"kinds.{name}: {error}{hint}") from error
+
+
+def _did_you_mean(name: str, names: Iterable[str]) -> str:
+    close = get_close_matches(name, names, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def parse_duration(text: str) -> timedelta:
@@ -148,13 +190,13 @@ def _kind(name: str, entry: _KindEntry, time_scale: float) -> Kind:
 
 def _check_requirements(kinds: list[Kind]) -> None:
     """Each requirement exists, and none leads back to its own kind: such a one could never be built."""
-    by_name = {kind.name: kind for kind in kinds}
-    buildable: set[str] = set()
+    names = {kind.name for kind in kinds}
     for kind in kinds:
-        missing = [name for name in kind.requires if name not in by_name]
-        if missing:
-            raise ValueError(f"{kind.name} requires {', '.join(missing)}, which is no kind")
-    while newly := [k.name for k in kinds if k.name not in buildable and buildable.issuperset(k.requires)]:
-        buildable.update(newly)
-    if stuck := sorted(set(by_name) - buildable):
-        raise ValueError(f"these require one another in a circle: {', '.join(stuck)}")
+        for name in kind.requires:
+            if name not in names:
+                raise ValueError(f"{kind.name} requires {name}, which is no kind{_did_you_mean(name, names)}")
+    try:
+        TopologicalSorter({kind.name: kind.requires for kind in kinds}).prepare()
+    except CycleError as error:
+        circle = " requires ".join(reversed(error.args[1]))
+        raise ValueError(f"these require one another in a circle: {circle}") from error

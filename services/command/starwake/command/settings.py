@@ -17,11 +17,14 @@ class GameSettings(Block):
 
     catalogue: Annotated[
         ReadableFile,
-        about("A TOML file like `starwake/game/default/catalogue.toml`.", default="the catalogue that comes with it"),
+        about(
+            'A TOML file like `starwake/game/default/catalogue.toml`, which it may extend (`extends = "default"`).',
+            default="the catalogue that comes with it",
+        ),
     ] = catalogue.DEFAULT
     orders: Annotated[
         Path | None,
-        about("A directory with order modules of one's own, besides those that come with it."),
+        about("A directory with order modules of one's own, besides those that come with it; `_*.py` are helpers."),
     ] = None
     time_scale: Annotated[
         float,

@@ -307,7 +307,7 @@ class LifeOfARow(RuleBasedStateMachine):
         messages = [message.partition("~")[0] for message, _ in self.feed]
         assert len(messages) == len(set(messages))
         for source in {message.partition(".")[0] for message in messages}:
-            places = [message.split(".")[1:] for message in messages if message.startswith(source)]
+            places = [list(map(int, message.split(".")[1:])) for message in messages if message.startswith(source)]
             assert places == sorted(places), "completed never overtakes started, nor started queued"
 
     @invariant()

@@ -60,6 +60,10 @@ class PlayerRows(msgspec.Struct):
     by_id: dict[str, BuildRecord] = {}
     standing: set[str] = set()
     queues: dict[str, list[QueuedOrder]] = {}
+    sites: set[str] | None = None
+    """The sites of which `busy` tells; None where it tells of all."""
+    ids: set[str] | None = None
+    """The builds of which `by_id` tells; None where it tells of all."""
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from starwake.contracts.queued import QueuedOrder
 from starwake.contracts.reasons import ErrorCode, Refusal
 from starwake.contracts.subjects import AlarmKey
 from starwake.game.requests import Request
-from starwake.game.rules import Outcome, Player, World, kinds_asked
+from starwake.game.rules import Outcome, Player, UnreadError, World, kinds_asked
 from starwake.game.sound import UnsoundError, check, sound_refusal
 
 ACCEPTED = "accepted"
@@ -47,6 +47,8 @@ class Decision:
 
     answers: list[Answer] = field(default_factory=list[Answer])
     writes: Writes = field(default_factory=Writes)
+    unread: list[Ask] = field(default_factory=list[Ask])
+    """What has to be read besides before the batch can be judged; nothing of this decision holds then."""
 
     def refuse(self, key: tuple[PlayerId, CommandId], refusal: Refusal, loaded: Loaded) -> None:
         """Refuse an order, and have that counted: an earlier attempt that is still on its way comes too late now."""
@@ -92,7 +94,12 @@ def ask_of(request: Request, world: World) -> Ask:
 
 
 def decide(
-    requests: Sequence[Request], loaded: Loaded, world: World, failed: Callable[[Request, Exception], None]
+    requests: Sequence[Request],
+    loaded: Loaded,
+    world: World,
+    failed: Callable[[Request, Exception], None],
+    *,
+    may_read_more: bool = False,
 ) -> Decision:
     """Judge a batch. The picture of each player moves on with every order that is accepted.
 
@@ -104,6 +111,7 @@ def decide(
         world: catalogue and completions.
         failed: told of an order whose rule raised something else than `Refusal`, or answered with what cannot be
             stored or told: a mistake in the game's code, which is answered `internal` and costs that order alone.
+        may_read_more: whether a rule may still ask for a site or a build that was not read (`Decision.unread`).
     """
     decision = Decision()
     players: dict[PlayerId, Player] = {}
@@ -125,6 +133,12 @@ def decide(
             player = players[request.player] = Player(request.player, loaded.now, rows, world)
         judged = _judged(request, player, rows, loaded.now)
         if isinstance(judged, Refusal):
+            unread = judged.__cause__
+            if may_read_more and isinstance(unread, UnreadError):
+                decision.unread.append(
+                    msgspec.structs.replace(ask_of(request, world), site=unread.site, build_id=unread.build_id)
+                )
+                continue
             if judged.code is ErrorCode.INTERNAL and isinstance(judged.__cause__, Exception):
                 failed(request, judged.__cause__)
             decision.refuse(key, judged, loaded)

@@ -13,9 +13,10 @@ import msgspec
 from starwake.contracts.builds import BuildRecord, BuildState, FollowUp
 from starwake.contracts.events import BUILD_CANCELLED, BUILD_RESCHEDULED, BUILD_STARTED
 from starwake.contracts.follow_ups import checked_follow_ups
-from starwake.contracts.ids import BuildId, PlayerId, Revision
+from starwake.contracts.ids import BuildId, PlayerId, Revision, is_uuid
 from starwake.contracts.queued import QueuedOrder
 from starwake.contracts.reasons import ErrorCode, Refusal
+from starwake.contracts.sites import normal_site
 from starwake.contracts.times import LATEST, from_rfc3339, to_rfc3339, truncate
 from starwake.game.catalogue import Catalogue, Kind
 
@@ -70,6 +71,11 @@ class Rule(Protocol):
         """What it asks about besides."""
         ...
 
+    @property
+    def queue(self) -> bool:
+        """Whether it looks at what waits."""
+        ...
+
 
 def kinds_asked(order: Rule, args: Any, catalogue: Catalogue) -> tuple[str, ...]:  # noqa: ANN401 - the order's own Struct
     """The kinds about which an order may ask whether they stand."""
@@ -86,6 +92,20 @@ class Rows(Protocol):
     by_id: dict[str, BuildRecord]
     standing: set[str]
     queues: dict[str, list[QueuedOrder]]
+    sites: set[str] | None
+    ids: set[str] | None
+
+
+class UnreadError(LookupError):
+    """A rule asks for a site or a build that nobody has read: it is not in the order's arguments.
+
+    The order is judged again once that is read; a rule that catches this has itself to blame.
+    """
+
+    def __init__(self, *, site: str | None = None, build_id: str | None = None) -> None:
+        self.site, self.build_id = site, build_id
+        what = f"the site {site!r}" if site is not None else f"the build {build_id!r}"
+        super().__init__(f"the order touches {what}, which is not in its arguments `site` and `build_id`")
 
 
 class Player:
@@ -148,8 +168,9 @@ class Player:
         Raises:
             Refusal: unknown_kind, forbidden (a requirement does not stand), site_busy, limit_reached.
         """
+        site = normal_site(site)
         kind = self._possible(kind_name, site)
-        busy = self._rows.busy.get(site)
+        busy = self._busy_with(site)
         if busy is not None:
             raise Refusal(ErrorCode.SITE_BUSY, f"{site} is already building {self._title(busy.kind)}")
         self._below_limit()
@@ -163,8 +184,12 @@ class Player:
 
         Raises:
             Refusal: unknown_kind, forbidden, limit_reached.
+            LookupError: the order does not declare `queue=True`, so nobody has looked at what waits.
         """
-        busy = self._rows.busy.get(site)
+        self._may_queue()
+        site = normal_site(site)
+        _refuse_unprintable(site)
+        busy = self._busy_with(site)
         if busy is None:
             return self.start(kind_name, site, follow_ups)
         kind = self._possible(kind_name, site)
@@ -196,7 +221,9 @@ class Player:
 
         Raises:
             Refusal: not_found (it never was, is another player's, or has begun).
+            LookupError: as `queue`.
         """
+        self._may_queue()
         for waiting in self._rows.queues.values():
             for order in waiting:
                 if order.id == order_id:
@@ -268,12 +295,22 @@ class Player:
 
     def _possible(self, kind_name: str, site: str) -> Kind:
         kind = self.kind(kind_name)
-        if not site.isprintable():
-            raise Refusal(ErrorCode.BAD_REQUEST, "a site's name consists of printable characters")
+        _refuse_unprintable(site)
         missing = [self._title(name) for name in kind.requires if not self.stands(name)]
         if missing:
             raise Refusal(ErrorCode.FORBIDDEN, f"{_a(kind.title)} needs {' and '.join(missing)} first")
         return kind
+
+    def _may_queue(self) -> None:
+        order = self._order
+        if order is not None and not order.queue:
+            raise LookupError("the order looks at what waits for sites and does not say queue=True")
+
+    def _busy_with(self, site: str) -> Any:  # noqa: ANN401 - as in `Rows`
+        sites = self._rows.sites
+        if sites is not None and site not in sites:
+            raise UnreadError(site=site)
+        return self._rows.busy.get(site)
 
     def _below_limit(self) -> None:
         limit = self._world.catalogue.limits.builds_at_once
@@ -300,6 +337,9 @@ class Player:
 
     def _building(self, build_id: str) -> BuildRecord:
         build = self._rows.by_id.get(build_id)
+        ids = self._rows.ids
+        if build is None and ids is not None and build_id not in ids and is_uuid(build_id):
+            raise UnreadError(build_id=build_id)
         if build is None:
             raise Refusal(ErrorCode.NOT_FOUND, "you have no such build")
         if build.state is not BuildState.BUILDING:
@@ -321,6 +361,11 @@ class Player:
     def _title(self, name: str) -> str:
         kind = self._world.catalogue.get(name)
         return _a(kind.title if kind is not None else name)
+
+
+def _refuse_unprintable(site: str) -> None:
+    if not site.isprintable():
+        raise Refusal(ErrorCode.BAD_REQUEST, "a site's name consists of printable characters")
 
 
 def _after(start: datetime, span: timedelta, share: float) -> datetime:

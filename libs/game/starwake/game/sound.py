@@ -15,7 +15,7 @@ from starwake.contracts.queued import QueuedOrder
 from starwake.contracts.reasons import ErrorCode, Refusal
 from starwake.contracts.subjects import is_name
 from starwake.contracts.times import LATEST
-from starwake.game.rules import Outcome, Rows, Transition
+from starwake.game.rules import Outcome, Rows, Transition, UnreadError
 
 MAX_MESSAGE_CHARACTERS: Final = 2000
 """Of a refusal: one sentence for people, which travels in a header too."""
@@ -128,6 +128,8 @@ class _Changes:
         _need(build.completed_at is None and build.cancelled_at is None, "a build that begins", build.cancelled_at)
         busy = self._busy.get(build.site)
         if busy is None:
+            if self._rows.sites is not None and build.site not in self._rows.sites:
+                raise UnreadError(site=build.site)  # a build that the rule made by itself
             held = self._rows.busy.get(build.site)
             busy = held is not None and held.free_at is None
         _need(not busy, "a free site", build.site)

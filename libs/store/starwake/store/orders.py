@@ -49,11 +49,12 @@ async def load_batch(connection: Connection, asks: Sequence[Ask], *, count_up_to
     for ask, (_, command, fingerprint, outcome, refused, kind, free_at, builds, noted) in zip(asks, rows, strict=True):
         player = loaded.players.get(ask.player)
         if player is None:
-            player = loaded.players[ask.player] = PlayerRows(builds, noted)
+            player = loaded.players[ask.player] = PlayerRows(builds, noted, sites=set(), ids=set())
         if command is not None:
             loaded.remembered[ask.player, ask.command_id] = Remembered(command, fingerprint, outcome.encode())
         elif refused is not None:
             loaded.refusals[ask.player, ask.command_id] = refused
+        _note_asked(player, ask)
         if ask.site is not None and kind is not None:
             player.busy[ask.site] = Busy(kind, free_at)
     for build in locked:
@@ -99,6 +100,13 @@ async def write_batch(connection: Connection, writes: Writes) -> list[int]:
     if writes.queued:
         await _enqueue(connection, list(writes.queued.values()))
     return ids
+
+
+def _note_asked(player: PlayerRows, ask: Ask) -> None:
+    if ask.site is not None and player.sites is not None:
+        player.sites.add(ask.site)
+    if ask.build_id is not None and player.ids is not None:
+        player.ids.add(ask.build_id)
 
 
 def _first_of_each(asks: Sequence[Ask]) -> list[bool]:

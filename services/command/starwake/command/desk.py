@@ -10,6 +10,7 @@ from starwake.bus.service import Request as Call
 from starwake.command import metrics, spans
 from starwake.command.aftermath import Aftermath
 from starwake.command.batcher import Batcher
+from starwake.contracts.batches import Ask
 from starwake.contracts.commands import REFUSALS_HEADER
 from starwake.contracts.reasons import ErrorCode, Refusal
 from starwake.game.decide import Answer, Decision, ask_of, decide, refused
@@ -27,6 +28,8 @@ from starwake.store.outbox import OutboxRow, read_earlier
 log = RateLimitedLogger(get_logger("desk"))
 
 _UNAVAILABLE = refused(Refusal(ErrorCode.UNAVAILABLE, "orders cannot be taken at the moment, try again"))
+_MORE_READS = 8
+"""How often a batch is read, each time with what its rules asked for besides their arguments the time before."""
 _INTERNAL = refused(Refusal(ErrorCode.INTERNAL, "this order could not be carried out"))
 
 
@@ -134,6 +137,17 @@ class Desk:
 
     async def _transaction(self, requests: Sequence[Request]) -> tuple[Decision, list[OutboxRow]]:
         asks = [ask_of(request, self._world) for request in requests]
+        for rounds_left in range(_MORE_READS, 0, -1):
+            decision, rows = await self._attempts(requests, asks, may_read_more=rounds_left > 1)
+            if not decision.unread:
+                break
+            # In a transaction of its own again: its locks are taken in one order.
+            asks += decision.unread
+        return decision, rows
+
+    async def _attempts(
+        self, requests: Sequence[Request], asks: Sequence[Ask], *, may_read_more: bool
+    ) -> tuple[Decision, list[OutboxRow]]:
         attempts = 0
 
         async def attempt() -> tuple[Decision, list[OutboxRow]]:
@@ -145,7 +159,9 @@ class Desk:
                 loaded = await orders.load_batch(
                     connection, asks, count_up_to=self._world.catalogue.limits.builds_at_once
                 )
-                decision = decide(requests, loaded, self._world, _rule_failed)
+                decision = decide(requests, loaded, self._world, _rule_failed, may_read_more=may_read_more)
+                if decision.unread:
+                    return decision, []
                 await orders.note_held(connection, loaded.players)
                 if decision.writes.is_empty:
                     return decision, []

@@ -55,6 +55,30 @@ def row(args: Where, player: Player) -> Outcome:
     return Outcome({}, (started._replace(build=msgspec.structs.replace(started.build, revision=2**40)),))
 
 
+@order("away.start")
+def elsewhere(args: Where, player: Player) -> Outcome:
+    """On sites that are not in the arguments."""
+    built = [player.start("dock", f"{args.site} {name}") for name in args.how.split()]
+    return Outcome({"sites": len(built)}, tuple(each for outcome in built for each in outcome.transitions))
+
+
+@order("away.own_row")
+def own_row(args: Where, player: Player) -> Outcome:
+    (started,) = player.start("dock", args.site).transitions
+    return Outcome({}, (started._replace(build=msgspec.structs.replace(started.build, site="home")),))
+
+
+@order("away.cancel", queue=True)
+def cancel(args: Where, player: Player) -> Outcome:
+    """A build that the arguments name by another word."""
+    return player.cancel(args.how)
+
+
+@order("bad.queue")
+def queue(args: Where, player: Player) -> Outcome:
+    return player.queue("dock", args.site)
+
+
 @order("bad.twin")
 def twin(args: Where, player: Player) -> Outcome:
     """The id of a build that stands in the table: only the table knows."""
@@ -159,3 +183,42 @@ async def test_whatever_a_player_sends_costs_no_traceback(bad_game: tuple[Univer
             "forbidden",
         ), (command, args)
     assert "Traceback" not in service.log()
+
+
+async def test_a_rule_may_build_on_sites_that_are_not_in_its_arguments(
+    bad_game: tuple[Universe, ServiceProcess],
+) -> None:
+    universe, service = bad_game
+    await universe.order("away.start", site="io", how="north south")
+    assert [row["site"] for row in await universe.builds()] == ["io north", "io south"]
+    # Among each other and among ordinary orders, on sites that are busy and on free ones.
+    away = [outcome(universe, universe.player, "away.start", site="io", how=how) for how in ("south", "west", "west")]
+    plain = [outcome(universe, f"p-{n}", "build.start", kind="dock", site="luna-1") for n in range(20)]
+    outcomes = await asyncio.gather(*away, *plain, outcome(universe, "ada", "away.own_row", site="mars"))
+    assert Counter(outcomes[:3]) == {"site_busy": 2, "accepted": 1}
+    assert Counter(outcomes[3:]) == {"accepted": 21}
+    assert await outcome(universe, "ada", "away.own_row", site="mars") == "internal", "home is busy"
+    assert await outcome(universe, universe.player, "away.start", site="io", how="a\x07") == "bad_request"
+    assert "order.conflicts" not in service.log()
+
+
+async def test_a_rule_may_change_a_build_that_is_not_in_its_arguments(
+    bad_game: tuple[Universe, ServiceProcess],
+) -> None:
+    universe, _ = bad_game
+    build = (await universe.start("io-1"))["id"]
+    assert await outcome(universe, "eve", "away.cancel", site="x", how=build) == "not_found"
+    assert await outcome(universe, universe.player, "away.cancel", site="x", how=build) == "accepted"
+    assert await outcome(universe, universe.player, "away.cancel", site="x", how=build) == "not_building"
+    assert await outcome(universe, universe.player, "away.cancel", site="x", how="none") == "not_found"
+
+
+async def test_what_a_rule_should_have_declared_is_said_to_its_developer(
+    bad_game: tuple[Universe, ServiceProcess],
+) -> None:
+    universe, service = bad_game
+    assert await outcome(universe, "eve", "bad.queue", site="io-1") == "internal"
+    assert "does not say queue=True" in service.log()
+    many = " ".join(str(number) for number in range(9))
+    assert await outcome(universe, "eve", "away.start", site="io-1", how=many) == "internal"
+    assert "which is not in its arguments" in service.log()

@@ -56,6 +56,7 @@ def order(
     """Make a rule the handler of a command; its first parameter's annotation says what the arguments are.
 
     Arguments called `site` and `build_id` name what the order is about: those rows are read, and locked, beforehand.
+    Other sites and builds may be touched as well, each for one more reading of the whole batch.
 
     Raises:
         TypeError: the rule has no such annotation, or the command no proper name.

@@ -137,13 +137,13 @@ class Desk:
 
     async def _transaction(self, requests: Sequence[Request]) -> tuple[Decision, list[OutboxRow]]:
         asks = [ask_of(request, self._world) for request in requests]
-        for rounds_left in range(_MORE_READS, 0, -1):
-            decision, rows = await self._attempts(requests, asks, may_read_more=rounds_left > 1)
+        for _ in range(_MORE_READS - 1):
+            decision, rows = await self._attempts(requests, asks, may_read_more=True)
             if not decision.unread:
-                break
+                return decision, rows
             # In a transaction of its own again: its locks are taken in one order.
             asks += decision.unread
-        return decision, rows
+        return await self._attempts(requests, asks, may_read_more=False)
 
     async def _attempts(
         self, requests: Sequence[Request], asks: Sequence[Ask], *, may_read_more: bool

@@ -4,7 +4,8 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 set positional-arguments
 
 # What is needed beyond running: the groups of pyproject.toml are added, nothing is taken away.
-uv := "uv run --quiet --all-groups"
+uv-program := quote(env("UV", "uv")) # where uv itself says it is, should it not be on the PATH
+uv := uv-program + " run --quiet --all-groups"
 pytest := uv + " pytest"
 just := quote(just_executable()) + " --justfile " + quote(justfile())
 
@@ -16,12 +17,12 @@ default:
 # Start the whole stack (options are passed on: `just up --time-scale 60`)
 [group('run')]
 up *options:
-    uv run starwake up "$@"
+    {{ uv-program }} run starwake up "$@"
 
 # Play in the terminal
 [group('run')]
 play *options:
-    uv run starwake play "$@"
+    {{ uv-program }} run starwake play "$@"
 
 # Everything: checks, then all tests, with some minutes of chaos
 [group('test')]

@@ -19,17 +19,26 @@ ROOT = Path(__file__).resolve().parents[3]
     ],
 )
 def test_a_path_among_the_options_replaces_the_recipes_own(words: tuple[str, ...], runs: str, tmp_path: Path) -> None:
+    assert run_just(words, tmp_path / "uv", {"PATH": f"{tmp_path}:/usr/bin:/bin"}) == runs
+
+
+def test_recipes_use_the_uv_that_started_them_should_it_not_be_on_the_path(tmp_path: Path) -> None:
+    uv = tmp_path / "not on the path"
+    assert run_just(("test-unit",), uv, {"PATH": "/usr/bin:/bin", "UV": str(uv)}) == "pytest tests/unit"
+
+
+def run_just(words: tuple[str, ...], uv: Path, environment: dict[str, str]) -> str:
+    """What a stand-in for uv at that place is told to run."""
     just = shutil.which("just")
     assert just is not None
-    echo = tmp_path / "uv"
-    echo.write_text('#!/bin/sh\nwhile [ "$1" != pytest ]; do shift; done\necho "$@"\n')
-    echo.chmod(0o755)
+    uv.write_text('#!/bin/sh\nwhile [ "$1" != pytest ]; do shift; done\necho "$@"\n')
+    uv.chmod(0o755)
     said = subprocess.run(
         [just, "--justfile", str(ROOT / "justfile"), *words],
         capture_output=True,
         text=True,
         check=True,
         timeout=30,
-        env={"PATH": f"{tmp_path}:{Path(just).parent}:/usr/bin:/bin", "HOME": str(tmp_path)},
+        env={**environment, "HOME": str(uv.parent)},
     )
-    assert said.stdout.strip() == runs
+    return said.stdout.strip()

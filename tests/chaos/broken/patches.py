@@ -16,7 +16,7 @@ from starwake.contracts.times import to_rfc3339
 from starwake.game import decide
 from starwake.game.decide import Decision, refused
 from starwake.outbox import guard
-from starwake.scheduler.due.worker import Keeper, KeptRow
+from starwake.scheduler.due.worker import CompletionWorker, HeldRow
 from starwake.scheduler.sweep.run import Sweep
 from starwake.store import high_water_mark
 from starwake.store.sql import load
@@ -27,21 +27,21 @@ _PAUSE = "pg_sleep(0.002) IS NOT NULL"
 
 def acknowledge_first() -> None:
     """The scheduler acknowledges alarms when it takes them up, not when their rows are completed."""
-    work = Keeper._work  # pyright: ignore[reportPrivateUsage]
+    work = CompletionWorker._work  # pyright: ignore[reportPrivateUsage]
 
-    async def acknowledged(self: Keeper, batch: Sequence[KeptRow]) -> None:
+    async def acknowledged(self: CompletionWorker, batch: Sequence[HeldRow]) -> None:
         for held in batch:
             for message in held.messages:
                 message.ack()
         await asyncio.sleep(_LEAVES_S)  # it is on its way to the server before anything else happens
         await work(self, batch)
 
-    _patch(Keeper, "_work", acknowledged)
+    _patch(CompletionWorker, "_work", acknowledged)
 
 
 def sweep_no_rows() -> None:
     """Only alarms complete rows: nobody looks into the table for what is due or overdue."""
-    _patch(Sweep, "bring_soon", _nothing)
+    _patch(Sweep, "preload_due", _nothing)
     _patch(Sweep, "drain_overdue", _nothing)
 
 

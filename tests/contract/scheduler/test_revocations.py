@@ -8,7 +8,7 @@ from starwake.bus.errors import BusError
 from starwake.bus.revocations import publish_revocation, stored_revocations
 from starwake.contracts.ids import PlayerId
 from starwake.contracts.times import truncate
-from starwake.scheduler.upkeep.retention import keep_house
+from starwake.scheduler.upkeep.retention import delete_expired
 from starwake.store.database import Database
 from tests.contract.scheduler.conftest import StartScheduler
 from tests.contract.scheduler.universe import Universe
@@ -107,7 +107,7 @@ async def test_revocations_are_forgotten_when_the_stream_forgets_them_too(
     assert await in_stream(universe, ADA) == {}
     database = await Database.connect(universe.database_url, name="test")
     try:
-        await keep_house(database, 7)
+        await delete_expired(database, 7)
     finally:
         await database.close()
     assert [row["player"] for row in await universe.sql("SELECT player FROM revocation")] == [BO]

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from starwake.scheduler.due.fair_queue import FairQueue
-from starwake.scheduler.due.recently_completed import Recent
-from starwake.scheduler.sweep.fair_pager import Turns
+from starwake.scheduler.due.recently_completed import RecentlyCompleted
+from starwake.scheduler.sweep.fair_pager import FairPager
 from tests.unit.scheduler.test_hold import key
 
 
@@ -36,35 +36,35 @@ def test_nothing_is_lost_and_no_player_gets_two_turns_before_anothers_one(
 
 
 def test_a_heavy_player_is_left_out_of_every_other_page_while_others_wait() -> None:
-    turns = Turns(100)
-    assert turns.next({"ada": 100})
-    assert turns.without == ["ada"]
-    assert turns.next({"bob": 60, "eve": 40})
-    assert turns.without == [], "then a plain page again, in which ada has her turn"
+    pager = FairPager(100)
+    assert pager.next({"ada": 100})
+    assert pager.excluded == ["ada"]
+    assert pager.next({"bob": 60, "eve": 40})
+    assert pager.excluded == [], "then a plain page again, in which ada has her turn"
 
 
 def test_a_backlog_ends_with_a_plain_page_that_is_not_full() -> None:
-    turns = Turns(100)
-    assert turns.next({"ada": 100})
-    assert turns.next({}), "nobody else waits, but ada still does"
-    assert turns.without == []
-    assert not turns.next({"ada": 7})
+    pager = FairPager(100)
+    assert pager.next({"ada": 100})
+    assert pager.next({}), "nobody else waits, but ada still does"
+    assert pager.excluded == []
+    assert not pager.next({"ada": 7})
 
 
 def test_a_page_full_of_world_events_is_full() -> None:
-    assert Turns(100).next({}, events=100)
-    assert not Turns(100).next({}, events=99)
+    assert FairPager(100).next({}, events=100)
+    assert not FairPager(100).next({}, events=99)
 
 
 def test_what_was_completed_a_while_ago_is_forgotten_oldest_first() -> None:
-    recent = Recent(limit=2)
+    recent = RecentlyCompleted(limit=2)
     for name in ("a", "b", "b", "c"):
         recent.add(key(name))
     assert [key(name) in recent for name in "abc"] == [False, True, True]
 
 
 def test_only_the_revision_that_was_completed_is_remembered() -> None:
-    recent = Recent()
+    recent = RecentlyCompleted()
     recent.add(key("a", 2))
     assert key("a", 2) in recent
     assert key("a", 1) not in recent, "that one is somebody else's question, to be answered by the table"

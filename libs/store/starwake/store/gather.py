@@ -1,4 +1,4 @@
-"""What waits, page by page in the order of ids, for reconcile; the locks of what one copy does; housekeeping."""
+"""Pages of waiting rows in the order of ids, for reconcile; locks of what one copy does at a time; retention."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta

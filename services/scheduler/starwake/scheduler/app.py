@@ -14,7 +14,7 @@ from starwake.runtime.settings import load_settings
 from starwake.scheduler import boot
 from starwake.scheduler.loops import Loops
 from starwake.scheduler.settings import SchedulerSettings
-from starwake.scheduler.wiring import Parts, assemble
+from starwake.scheduler.wiring import Parts, wire
 from starwake.store.database import Database
 
 log = get_logger("scheduler")
@@ -54,7 +54,7 @@ async def serve(runtime: Runtime, settings: SchedulerSettings) -> None:
         if bus is None:
             return
         try:
-            await _serve(runtime, assemble(settings, database, bus, runtime.tracing), settings)
+            await _serve(runtime, wire(settings, database, bus, runtime.tracing), settings)
         finally:
             await bus.close()
     finally:
@@ -70,18 +70,18 @@ async def _serve(runtime: Runtime, parts: Parts, settings: SchedulerSettings) ->
     if await _unless_stopping(runtime, _first_look(parts, loops)) is None:
         return
     # The end has an order: first nothing new is taken, then what is under way ends, then what it needed.
-    clock, relay, keeper = _start(
-        {"clock": parts.clock.run(), "relay": parts.relay.run(), "keeper": parts.keeper.run()}
+    clock, relay, worker = _start(
+        {"clock": parts.clock.run(), "relay": parts.relay.run(), "worker": parts.worker.run()}
     )
     above = _start({**loops.all(), "boot": _boot(runtime, parts, loops)})
     stopping = asyncio.create_task(runtime.stopping.wait(), name="stopping")
     try:
-        await _until_first_end(stopping, clock, relay, keeper, *above)
+        await _until_first_end(stopping, clock, relay, worker, *above)
     finally:
-        await _cancel([stopping, *above, keeper])
+        await _cancel([stopping, *above, worker])
         if parts.relay.paused:
             await _cancel([relay])  # the bus is away: what waits stays in the outbox
-        await parts.keeper.stop()
+        await parts.worker.stop()
         await parts.sweep.stop()
         await parts.relay.drain(_DRAIN_SECONDS)
         await _cancel([relay, clock])

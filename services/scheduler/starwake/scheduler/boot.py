@@ -48,7 +48,7 @@ async def first_look(parts: Parts, loops: Loops) -> None:
     await _until_it_works(parts.clock.measure)
     loops.watch_connections()
     try:
-        await _until_it_works(loops.mend)
+        await _until_it_works(loops.repair)
     except StreamRefused as error:
         raise StartError(str(error)) from error
 

@@ -1,4 +1,4 @@
-"""What runs for as long as the scheduler does, and how it comes through the failures of what it depends on."""
+"""The periodic tasks of a scheduler, and how each comes through an outage of NATS or Postgres."""
 
 import asyncio
 import random
@@ -13,8 +13,8 @@ from starwake.runtime.health import Health
 from starwake.runtime.logs import get_logger
 from starwake.scheduler import metrics
 from starwake.scheduler.settings import SchedulerSettings
-from starwake.scheduler.sweep.run import SOON_EVERY_S
-from starwake.scheduler.upkeep.retention import keep_house
+from starwake.scheduler.sweep.run import PRELOAD_EVERY_S
+from starwake.scheduler.upkeep.retention import delete_expired
 from starwake.scheduler.wiring import Parts
 from starwake.store.due import count_overdue, count_pending
 from starwake.store.errors import StoreError
@@ -26,7 +26,7 @@ _SWEEP_EVERY_S = 1.0
 _DATABASE_EVERY_S = 1.0
 _COUNT_EVERY_S = 5.0
 _COUNT_PENDING_EVERY = 6
-_HOUSEKEEPING_EVERY_S = 600.0
+_RETENTION_EVERY_S = 600.0
 _OVERDUE_AFTER_S = 1.0
 _RETRY_S = 0.5
 _RECONCILE_RETRY_S = 5.0
@@ -43,15 +43,15 @@ class Loops:
     def __init__(self, parts: Parts, settings: SchedulerSettings, health: Health) -> None:
         self._parts = parts
         self._settings = settings
-        self._mend = asyncio.Event()
-        self._doubts = 0
-        self._settled = -1
+        self._repair = asyncio.Event()
+        self._losses = 0
+        self._losses_handled = -1
         self._bus_returned = False
         self._outbox = asyncio.Event()
         self._reconcile = asyncio.Event()
         self._trouble: dict[str, str] = {}
         self._refused: str | None = None
-        self._revocations_alike = False
+        self._revocations_equal = False
         self._began = time.monotonic()
         self._unpublished_s = 0.0
         self._refused_since: float | None = None
@@ -59,29 +59,29 @@ class Loops:
         health.add_check("bus", lambda: None if parts.bus.connected else "not connected to NATS")
         health.add_check("database", lambda: self._trouble.get("database"))
         health.add_check("streams", lambda: self._refused)
-        health.add_check("outbox", self._silence)
-        health.add_check("alarms", self._no_alarms)
+        health.add_check("outbox", self._outbox_stuck)
+        health.add_check("alarms", self._alarms_refused)
 
     def want_reconcile(self) -> None:
-        """Have table and alarms compared soon."""
+        """Request a comparison of table and alarms."""
         self._reconcile.set()
 
     def all(self) -> dict[str, Coroutine[Any, Any, None]]:
-        """What is to be run, by name; begins once boot has looked after the streams."""
+        """The tasks by name; to be started once the streams are in order."""
         sweep = self._parts.sweep
         return {
             "consume": self._consume(),
-            "soon": self._every("soon", SOON_EVERY_S, sweep.bring_soon),
+            "preload": self._every("preload", PRELOAD_EVERY_S, sweep.preload_due),
             "overdue": self._every("overdue", _SWEEP_EVERY_S, sweep.drain_overdue),
             "stranded": self._every("stranded", _SWEEP_EVERY_S, sweep.start_stranded),
             "outbox": self._every("outbox", _SWEEP_EVERY_S, sweep.publish_outbox, self._outbox),
-            "upkeep": self._look_after_streams(),
-            "reconcile": self._reconcile_again_and_again(),
+            "streams": self._repair_streams(),
+            "reconcile": self._reconcile_periodically(),
             "count": self._count(),
             "database": self._every("database", _DATABASE_EVERY_S, self._parts.database.now),
-            "alarms": self._every("alarms", _COUNT_EVERY_S, self._try_alarms),
+            "alarms": self._every("alarms", _COUNT_EVERY_S, self._probe_alarms),
             "lag": self._every("lag", _COUNT_EVERY_S, self._observe_lag),
-            "housekeeping": self._every("housekeeping", _HOUSEKEEPING_EVERY_S, self._keep_house),
+            "retention": self._every("retention", _RETENTION_EVERY_S, self._delete_expired),
         }
 
     def watch_connections(self) -> None:
@@ -89,49 +89,49 @@ class Loops:
         self._parts.bus.on_connection_change(self._on_connection_change)
         self._parts.database.on_loss(self._on_database_loss)
 
-    async def mend(self) -> None:
-        """Look after the streams now.
+    async def repair(self) -> None:
+        """Check and repair the streams now.
 
         Raises:
             BusError, StoreError: not possible now; StreamRefused: not possible at all.
         """
-        doubts = self._doubts
-        mended = await self._parts.upkeep.mend(in_doubt=self._settled != doubts)
-        self._settled = doubts
+        losses = self._losses
+        repaired = await self._parts.streams.repair(in_doubt=self._losses_handled != losses)
+        self._losses_handled = losses
         self._refused = None
-        if doubts == self._doubts:  # else something was lost meanwhile, and it is looked at again
+        if losses == self._losses:  # else a connection was lost meanwhile, and all is checked again
             self._parts.relay.resume()
-        if mended.changes or mended.epoch:
+        if repaired.changes or repaired.epoch:
             self._reconcile.set()
-        if not self._revocations_alike:
+        if not self._revocations_equal:
             await self._compare_revocations()
 
     async def _compare_revocations(self) -> None:
-        """What fails here is done again a moment later, and holds up nothing else."""
+        """A failure is retried a moment later, and holds up nothing else."""
         try:
-            await self._parts.upkeep.compare_revocations()
+            await self._parts.streams.compare_revocations()
         except (BusError, StoreError) as error:
             self._failed("revocations", error)
         else:
-            self._revocations_alike = True
+            self._revocations_equal = True
             self._worked("revocations")
 
     def _on_connection_change(self, connected: bool) -> None:  # noqa: FBT001 - the bus's listener
-        self._doubts += 1
+        self._losses += 1
         self._parts.relay.pause()
-        self._revocations_alike = False  # NATS may come back with an older store
+        self._revocations_equal = False  # NATS may come back with an older store
         if connected:
             self._bus_returned = True
-            self._mend.set()
+            self._repair.set()
 
     def _on_database_loss(self) -> None:
-        """It may be another one, or an older copy of itself, by the next statement."""
-        self._doubts += 1
+        """The next statement may reach another database, or an older copy of this one."""
+        self._losses += 1
         self._parts.relay.pause()
-        self._mend.set()
+        self._repair.set()
 
-    async def _keep_house(self) -> int:
-        return await keep_house(self._parts.database, self._settings.inbox_days)
+    async def _delete_expired(self) -> int:
+        return await delete_expired(self._parts.database, self._settings.inbox_days)
 
     async def _every(
         self, name: str, seconds: float, work: Callable[[], Awaitable[object]], hurry: asyncio.Event | None = None
@@ -154,34 +154,34 @@ class Loops:
                 await AlarmConsumer(self._parts.bus).run(self._parts.intake.take)
             except BusError as error:
                 log.warning("consumer.interrupted", error=str(error))
-                self._mend.set()
+                self._repair.set()
             await asyncio.sleep(_RETRY_S)
 
-    async def _look_after_streams(self) -> None:
+    async def _repair_streams(self) -> None:
         while True:
-            await _pause(self._settings.check_seconds, self._mend)
+            await _pause(self._settings.check_seconds, self._repair)
             reconnected, self._bus_returned = self._bus_returned, False
             held_back = self._parts.relay.paused
             try:
-                await self.mend()
+                await self.repair()
             except StreamRefused as error:
                 self._refused = str(error)
                 self._parts.relay.resume()
                 log.error("stream.refused", reason=str(error))  # noqa: TRY400 - one line, it says all
             except (BusError, StoreError) as error:
                 self._bus_returned = self._bus_returned or reconnected
-                self._failed("upkeep", error)
+                self._failed("streams", error)
                 if self._parts.bus.connected:
                     await asyncio.sleep(_RETRY_S)
-                    self._mend.set()
+                    self._repair.set()
             else:
-                self._worked("upkeep")
+                self._worked("streams")
                 if held_back:
                     self._outbox.set()
                 if reconnected:
                     self._reconcile.set()
 
-    async def _reconcile_again_and_again(self) -> None:
+    async def _reconcile_periodically(self) -> None:
         while True:
             await _pause(self._settings.reconcile_seconds, self._reconcile)
             await self._compare_revocations()
@@ -213,20 +213,20 @@ class Loops:
             with suppress(StoreError):
                 async with self._parts.database.connection() as connection:
                     metrics.OVERDUE.set(await count_overdue(connection, _OVERDUE_AFTER_S))
-                    self._take_stock(await read_backlog(connection))
+                    self._observe_backlog(await read_backlog(connection))
                     if turn % _COUNT_PENDING_EVERY == 0:
                         metrics.PENDING.set(await count_pending(connection))
             turn += 1
             await asyncio.sleep(_COUNT_EVERY_S)
 
-    def _take_stock(self, backlog: Backlog) -> None:
+    def _observe_backlog(self, backlog: Backlog) -> None:
         metrics.UNPUBLISHED.set(backlog.unpublished)
         metrics.UNPUBLISHED_SECONDS.set(backlog.oldest_s)
         metrics.SET_ASIDE.set(backlog.set_aside)
         # What waited before this process was there says nothing of it yet.
         self._unpublished_s = min(backlog.oldest_s, time.monotonic() - self._began)
 
-    async def _try_alarms(self) -> None:
+    async def _probe_alarms(self) -> None:
         tried = time.monotonic()
         try:
             await self._parts.alarms.probe()
@@ -240,12 +240,12 @@ class Loops:
     def _refused_s(self) -> float:
         return 0.0 if self._refused_since is None else time.monotonic() - self._refused_since
 
-    def _silence(self) -> str | None:
+    def _outbox_stuck(self) -> str | None:
         if self._unpublished_s < self._settings.silence_seconds:
             return None
         return f"pushes wait in the outbox for {self._unpublished_s:.0f} s: the stream NOTIFICATIONS does not take them"
 
-    def _no_alarms(self) -> str | None:
+    def _alarms_refused(self) -> str | None:
         if self._refused_s < self._settings.silence_seconds:
             return None
         return f"no alarm could be set for {self._refused_s:.0f} s: {self._trouble.get('alarms', 'no answer')}"
@@ -270,7 +270,7 @@ class Loops:
         if self._trouble.pop("database", None) is not None:
             # What happened meanwhile is not known: compare the whole table again.
             # And the database may be another one, or an older copy of itself: the streams are compared with it first.
-            self._mend.set()
+            self._repair.set()
             self._outbox.set()
             self._reconcile.set()
 

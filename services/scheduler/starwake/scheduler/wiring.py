@@ -1,4 +1,4 @@
-"""The composition root's work: all parts of a scheduler, made from their connections and joined."""
+"""Wiring: all parts of a scheduler, made from its connections."""
 
 from dataclasses import dataclass
 
@@ -11,25 +11,25 @@ from starwake.scheduler import metrics
 from starwake.scheduler.due.completion import Completer
 from starwake.scheduler.due.hold import Hold
 from starwake.scheduler.due.intake import Intake
-from starwake.scheduler.due.worker import Keep, Keeper
+from starwake.scheduler.due.worker import AlarmHold, CompletionWorker
 from starwake.scheduler.reconcile.run import Reconciler
 from starwake.scheduler.settings import SchedulerSettings
 from starwake.scheduler.sweep.run import Sweep
-from starwake.scheduler.upkeep.streams import Upkeep
+from starwake.scheduler.upkeep.streams import StreamRepair
 from starwake.store.clock import DatabaseClock
 from starwake.store.database import Database
 from starwake.store.outbox import OutboxRow
 
 _GATHER_SHARE = 0.4
 _SWEEP_SHARE = 0.25
-"""Of the time that rows may be completed ahead: how long a batch gathers, and how far ahead the turn of rows comes
-that only the sweep brought (later than of those that an alarm brought to some scheduler, which then has done it)."""
+"""Of the time that rows may be completed ahead: how long a batch gathers, and how far ahead rows
+are due that only the sweep found (later than those that an alarm brought: the scheduler with the alarm goes first)."""
 _ALARMS_IN_FLIGHT = 512
 
 
 @dataclass(frozen=True)
 class Parts:
-    """One scheduler, at rest: nothing runs yet."""
+    """All parts of one scheduler; none of them runs yet."""
 
     database: Database
     bus: Bus
@@ -37,14 +37,14 @@ class Parts:
     alarms: Alarms
     relay: Relay
     completer: Completer
-    keeper: Keeper
+    worker: CompletionWorker
     intake: Intake
     sweep: Sweep
-    upkeep: Upkeep
+    streams: StreamRepair
     reconciler: Reconciler
 
 
-def assemble(settings: SchedulerSettings, database: Database, bus: Bus, tracing: Tracing = OFF) -> Parts:
+def wire(settings: SchedulerSettings, database: Database, bus: Bus, tracing: Tracing = OFF) -> Parts:
     """The parts of a scheduler on these connections."""
     ahead_s = settings.commit_ahead_ms / 1000
     clock = DatabaseClock(database)
@@ -52,20 +52,20 @@ def assemble(settings: SchedulerSettings, database: Database, bus: Bus, tracing:
     alarms = Alarms(bus, JetStreamPublisher(bus, max_in_flight=_ALARMS_IN_FLIGHT), now=clock.datetime)
     completer = Completer(database, alarms, relay, clock, ahead_s=ahead_s, tracing=tracing)
     gather_s = ahead_s * _GATHER_SHARE
-    hold: Keep = Hold(limit=settings.hold_limit, ahead_s=ahead_s - gather_s, sweep_ahead_s=ahead_s * _SWEEP_SHARE)
-    keeper = Keeper(
+    hold: AlarmHold = Hold(limit=settings.hold_limit, ahead_s=ahead_s - gather_s, sweep_ahead_s=ahead_s * _SWEEP_SHARE)
+    worker = CompletionWorker(
         hold,
         completer,
         clock,
         batch_size=settings.batch_size,
-        lanes=settings.lanes,
+        concurrency=settings.lanes,
         gather_s=gather_s,
     )
     sweep = Sweep(
         database=database,
         completer=completer,
         relay=relay,
-        keeper=keeper,
+        worker=worker,
         clock=clock,
         batch_size=settings.batch_size,
     )
@@ -76,10 +76,10 @@ def assemble(settings: SchedulerSettings, database: Database, bus: Bus, tracing:
         alarms=alarms,
         relay=relay,
         completer=completer,
-        keeper=keeper,
-        intake=Intake(keeper, completer.recent, clock, lambda: sweep.draining),
+        worker=worker,
+        intake=Intake(worker, completer.recently_completed, clock, lambda: sweep.draining),
         sweep=sweep,
-        upkeep=Upkeep(database, bus, settings.stream_replicas),
+        streams=StreamRepair(database, bus, settings.stream_replicas),
         reconciler=Reconciler(database, alarms, clock),
     )
 

@@ -1,7 +1,7 @@
 """Due batch -> rows -> pushes, in that order; every step may be repeated.
 
-The row decides. What an alarm or a sweep brought is only asked about: a conditional UPDATE completes what still
-stands as it was seen, and whose time has come by the database's clock.
+The row decides. Alarms and sweep only name candidates: a conditional UPDATE completes those rows that are still at the
+named revision and due by the database's clock.
 """
 
 import time
@@ -23,7 +23,7 @@ from starwake.runtime.logs import get_logger
 from starwake.runtime.rate_limited_logging import RateLimitedLogger
 from starwake.runtime.tracing import OFF, Tracing
 from starwake.scheduler import metrics
-from starwake.scheduler.due.recently_completed import Recent
+from starwake.scheduler.due.recently_completed import RecentlyCompleted
 from starwake.scheduler.due.spans import Spans
 from starwake.scheduler.rows import Row, key_of, notifications_of
 from starwake.store import due
@@ -72,7 +72,7 @@ class Outcome:
 class Completer:
     """Completes rows in the table, and publishes the pushes that follow."""
 
-    def __init__(  # noqa: PLR0913 - wired once, by `assemble`
+    def __init__(  # noqa: PLR0913 - wired once, by `wire`
         self,
         database: Database,
         alarms: Alarms,
@@ -88,7 +88,7 @@ class Completer:
         self._clock = clock
         self._ahead = timedelta(seconds=ahead_s)
         self._tracing = tracing
-        self.recent = Recent()
+        self.recently_completed = RecentlyCompleted()
         self._queues = True
 
     async def complete(self, rows: Sequence[Row]) -> Outcome:
@@ -173,7 +173,7 @@ class Completer:
         if self._tracing.enabled:
             outcome.spans.end([*(key.id for key in outcome.completed), *(build.id for build in outcome.started)])
         for key in outcome.completed:
-            self.recent.add(key)
+            self.recently_completed.add(key)
         events = sum(key.kind == "event" for key in outcome.completed)
         metrics.COMPLETIONS.labels("event").inc(events)
         metrics.COMPLETIONS.labels("build").inc(len(outcome.completed) - events)

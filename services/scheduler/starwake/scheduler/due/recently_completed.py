@@ -1,4 +1,4 @@
-"""PURE: what was completed a short while ago, so that its alarm, when it comes after, costs no look at the table."""
+"""PURE: remembers rows that were just completed, so that an alarm that comes later costs no query."""
 
 from collections import deque
 
@@ -7,7 +7,7 @@ from starwake.contracts.subjects import AlarmKey
 REMEMBERED = 65_536
 
 
-class Recent:
+class RecentlyCompleted:
     """The last `limit` keys that were completed here. Forgetting one only costs a question to the table.
 
     Of plain strings and numbers, which the garbage collector does not look into: going through so many tuples would

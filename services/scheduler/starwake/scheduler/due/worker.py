@@ -1,4 +1,4 @@
-"""Keeps what will be due, and works it off at its time: the loop between the hold, the table and the stream."""
+"""The completion worker: takes due rows from the hold, completes them in the table, acknowledges their alarms."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -14,10 +14,10 @@ from starwake.scheduler.rows import Row
 from starwake.store.clock import DatabaseClock
 from starwake.store.errors import StoreConflict, StoreError, StoreUnavailable
 
-log = get_logger("keeper")
+log = get_logger("worker")
 
-KeptRow = Held[Row, DueAlarm]
-Keep = Hold[Row, DueAlarm]
+HeldRow = Held[Row, DueAlarm]
+AlarmHold = Hold[Row, DueAlarm]
 
 _EARLY_PAUSE_S = 0.02
 _FIRST_BACKOFF_S = 0.5
@@ -25,8 +25,8 @@ _LAST_BACKOFF_S = 10.0
 _STOP_SECONDS = 8.0
 
 
-class Keeper:
-    """Takes from the hold what is due, batch by batch, `lanes` transactions at a time.
+class CompletionWorker:
+    """Takes from the hold what is due, batch by batch, `concurrency` transactions at a time.
 
     When the turn of one row comes, those follow along whose turn comes within `gather_s`: a transaction costs far more
     than a row in it.
@@ -34,59 +34,59 @@ class Keeper:
 
     def __init__(  # noqa: PLR0913 - its bounds, keyword-only
         self,
-        hold: Keep,
+        hold: AlarmHold,
         completer: Completer,
         clock: DatabaseClock,
         *,
         batch_size: int,
-        lanes: int,
+        concurrency: int,
         gather_s: float,
     ) -> None:
         self._hold = hold
         self._completer = completer
         self._clock = clock
         self._batch_size = batch_size
-        self._lanes = asyncio.Semaphore(lanes)
+        self._transactions = asyncio.Semaphore(concurrency)
         self._gather_s = gather_s
         self._wake = asyncio.Event()
-        self._room = asyncio.Event()
+        self._capacity_freed = asyncio.Event()
         self._batches: set[asyncio.Task[None]] = set()
         self._failures = 0
 
     @property
-    def hold(self) -> Keep:
-        """What is kept."""
+    def hold(self) -> AlarmHold:
+        """The rows that wait for their time."""
         return self._hold
 
     def wake(self) -> None:
         """Something was put into the hold."""
         self._wake.set()
 
-    async def room(self, timeout_s: float) -> bool:
+    async def wait_for_capacity(self, timeout_s: float) -> bool:
         """Wait until something left the hold, for `timeout_s` seconds at most; whether it did."""
-        self._room.clear()
+        self._capacity_freed.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                await self._room.wait()
+                await self._capacity_freed.wait()
                 return True
         return False
 
     async def run(self) -> None:
-        """Work until cancelled; `stop` then ends it in order."""
+        """Complete until cancelled; `stop` then ends it in order."""
         while True:
             await self._until_ready()
-            await self._lanes.acquire()
+            await self._transactions.acquire()
             batch = self._hold.take(self._clock.now(), self._batch_size, early_s=self._gather_s)
             metrics.HELD.set(len(self._hold))
             if not batch:
-                self._lanes.release()
+                self._transactions.release()
                 continue
             task = asyncio.create_task(self._work(batch), name="batch")
             self._batches.add(task)
             task.add_done_callback(self._batches.discard)
 
     async def stop(self) -> None:
-        """Give back what nobody works on, so that others get it at once, and let what is under way end."""
+        """Release all alarms that are not being worked on, so that another scheduler gets them; finish the rest."""
         for held in self._hold.release():
             for message in held.messages:
                 message.nak(0)
@@ -109,12 +109,12 @@ class Keeper:
                 if timer is not None:
                     timer.cancel()
 
-    async def _work(self, batch: Sequence[KeptRow]) -> None:
+    async def _work(self, batch: Sequence[HeldRow]) -> None:
         crash_points.reach(crash_points.BATCH_IN_HAND)
         try:
             outcome = await self._complete(batch)
         finally:
-            self._lanes.release()
+            self._transactions.release()
         for held in batch:
             if held.key in outcome.early:
                 self._hold.put_back(held, self._clock.now() + self._gather_s + _EARLY_PAUSE_S)
@@ -128,12 +128,12 @@ class Keeper:
             self._hold.finish(held)
             for message in held.messages:
                 message.ack()
-        self._room.set()
+        self._capacity_freed.set()
 
-    async def _complete(self, batch: Sequence[KeptRow]) -> Outcome:
-        """What became of the batch; what could not be done is given back or thrown away, and said to be dropped."""
-        recent = self._completer.recent
-        rows = [held.row for held in batch if held.key not in recent]
+    async def _complete(self, batch: Sequence[HeldRow]) -> Outcome:
+        """The outcome of the batch; rows that could not be completed are released or discarded, and `dropped`."""
+        recently_completed = self._completer.recently_completed
+        rows = [held.row for held in batch if held.key not in recently_completed]
         try:
             outcome = await self._completer.complete(rows) if rows else Outcome()
         except (StoreUnavailable, StoreConflict) as error:
@@ -143,8 +143,8 @@ class Keeper:
         self._failures = 0
         return outcome
 
-    async def _complete_halves(self, batch: Sequence[KeptRow], error: StoreError) -> Outcome:
-        """The database refuses the batch as such: one row in it is at fault. Find it, and complete the others."""
+    async def _complete_halves(self, batch: Sequence[HeldRow], error: StoreError) -> Outcome:
+        """One row makes the database refuse the batch: halve it until that row is alone, and complete the others."""
         if len(batch) == 1:
             held = batch[0]
             log.error("row.refused", id=held.key.id, revision=held.key.revision, error=str(error))
@@ -155,18 +155,18 @@ class Keeper:
         outcome.add(await self._complete(batch[middle:]))
         return outcome
 
-    def _postpone(self, batch: Sequence[KeptRow], error: StoreError) -> Outcome:
-        """The database is away: nothing is acknowledged, the alarms come again, and the sweep looks by itself."""
+    def _postpone(self, batch: Sequence[HeldRow], error: StoreError) -> Outcome:
+        """The database is away: nothing is acknowledged, and alarms and sweep bring the rows again."""
         metrics.STORE_FAILURES.inc()
         pause = min(_LAST_BACKOFF_S, _FIRST_BACKOFF_S * 2**self._failures)
         self._failures += 1
         log.warning("batch.postponed", rows=len(batch), pause_s=pause, error=str(error))
         return self._dropped(batch, lambda message: message.nak(pause))
 
-    def _dropped(self, batch: Sequence[KeptRow], answer: Callable[[DueAlarm], None]) -> Outcome:
+    def _dropped(self, batch: Sequence[HeldRow], answer: Callable[[DueAlarm], None]) -> Outcome:
         for held in batch:
             self._hold.finish(held)
             for message in held.messages:
                 answer(message)
-        self._room.set()
+        self._capacity_freed.set()
         return Outcome(dropped={held.key for held in batch})

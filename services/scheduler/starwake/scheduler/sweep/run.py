@@ -1,7 +1,7 @@
 """The sweep: completes rows that no alarm woke, publishes what is left in the outbox, works off a backlog.
 
-The table is asked, again and again, so that nothing depends on an alarm having come: a store that was full when it
-should have fired, a message in the hands of a process that was killed, a stream that was lost.
+It asks the table, again and again, so that nothing depends on an alarm: the store may have been full when it should
+have fired, the process that took it may have been killed, the stream may be lost.
 """
 
 import asyncio
@@ -14,9 +14,9 @@ from starwake.outbox import Relay
 from starwake.runtime.logs import get_logger
 from starwake.scheduler.due.completion import Completer
 from starwake.scheduler.due.hold import Added
-from starwake.scheduler.due.worker import Keeper
+from starwake.scheduler.due.worker import CompletionWorker
 from starwake.scheduler.rows import Row, key_of
-from starwake.scheduler.sweep.fair_pager import Turns
+from starwake.scheduler.sweep.fair_pager import FairPager
 from starwake.store import due
 from starwake.store.clock import DatabaseClock
 from starwake.store.database import Database
@@ -25,17 +25,17 @@ from starwake.store.outbox import OutboxRow, read_unpublished
 
 log = get_logger("sweep")
 
-SOON_EVERY_S = 0.25
-SOON_S = 0.4
-"""How far ahead it looks: its own interval, what its work takes, and how long before its time a row is completed.
+PRELOAD_EVERY_S = 0.25
+PRELOAD_S = 0.4
+"""How far ahead rows are loaded: the interval, the time that it takes, and how long before its time a row is completed.
 An alarm has come by then (it fires 244 ms before due at the latest), so that hardly a row is read twice."""
-_SOON_IN_BACKLOG_S = 1.5
-"""How far ahead it looks while a backlog is worked off: then all takes longer, and no alarm comes in time, since it
-waits behind those of the backlog."""
+_PRELOAD_IN_BACKLOG_S = 1.5
+"""The same while a backlog is worked off: all takes longer then, and no alarm comes in time, since it waits behind
+those of the backlog."""
 _AFTER_BACKLOG_S = 10.0
 """How long after that the alarms of the backlog may still have to be acknowledged."""
 LATE_S = 2.0
-"""What is overdue by more goes as backlog, straight from table to table, without a place in the hold."""
+"""Rows overdue by more are backlog: completed straight from the table, without a place in the hold."""
 _OVERLAP_S = 1.0
 _KEYS = 5_000
 _ROWS = 1_000
@@ -55,21 +55,21 @@ class Sweep:
         database: Database,
         completer: Completer,
         relay: Relay,
-        keeper: Keeper,
+        worker: CompletionWorker,
         clock: DatabaseClock,
         batch_size: int,
     ) -> None:
         self._database = database
         self._completer = completer
         self._relay = relay
-        self._keeper = keeper
+        self._worker = worker
         self._clock = clock
         self._batch_size = batch_size
         self._publishing: set[asyncio.Task[object]] = set()
         self._draining = False
         self._drained_at = float("-inf")
 
-    async def bring_soon(self) -> int:
+    async def preload_due(self) -> int:
         """Put rows into the hold that are due within a moment and that no alarm has brought; how many.
 
         Raises:
@@ -77,8 +77,8 @@ class Sweep:
         """
         now = self._clock.now()
         start = DueKey(NIL_ID, 0, _moment(now - LATE_S - _OVERLAP_S))
-        until = _moment(now + (_SOON_IN_BACKLOG_S if self._in_backlog(now) else SOON_S))
-        return await self._bring_builds(start, until) + await self._bring_events(start, until)
+        until = _moment(now + (_PRELOAD_IN_BACKLOG_S if self._in_backlog(now) else PRELOAD_S))
+        return await self._preload_builds(start, until) + await self._preload_events(start, until)
 
     async def drain_overdue(self, since_s: float = LATE_S) -> int:
         """Complete what is overdue by more than `since_s` seconds, oldest first, players in turn, until none is left.
@@ -107,15 +107,15 @@ class Sweep:
 
     async def _drain_overdue(self, since_s: float) -> int:
         total = 0
-        turns = Turns(self._batch_size)
+        pager = FairPager(self._batch_size)
         more = True
         while more:
             before = _moment(self._clock.now() - since_s)
-            outcome = await self._completer.complete_overdue(before, turns.without, self._batch_size)
+            outcome = await self._completer.complete_overdue(before, pager.excluded, self._batch_size)
             total += len(outcome.completed)
             if outcome.completed:
                 self._drained_at = self._clock.now()
-            more = turns.next(outcome.players, events=len(outcome.completed) - sum(outcome.players.values()))
+            more = pager.next(outcome.players, events=len(outcome.completed) - sum(outcome.players.values()))
             task = asyncio.create_task(self._completer.publish(outcome), name="sweep-publish")
             self._publishing.add(task)
             task.add_done_callback(self._publishing.discard)
@@ -161,35 +161,35 @@ class Sweep:
     def _not_under_way(self, rows: Sequence[OutboxRow]) -> list[OutboxRow]:
         return [row for row in rows if row.id not in self._relay]
 
-    async def _bring_builds(self, start: DueKey, until: datetime) -> int:
-        brought = 0
+    async def _preload_builds(self, start: DueKey, until: datetime) -> int:
+        loaded = 0
         while True:
             async with self._database.connection() as connection:
                 keys = await due.soon_builds(connection, start, until, _KEYS)
-                missing = self._missing("build", keys)
-                for page in range(0, len(missing), _ROWS):
-                    brought += self._hold(await due.read_building(connection, missing[page : page + _ROWS]))
+                to_load = self._not_held("build", keys)
+                for page in range(0, len(to_load), _ROWS):
+                    loaded += self._hold(await due.read_building(connection, to_load[page : page + _ROWS]))
             if len(keys) < _KEYS:
-                return brought
+                return loaded
             start = keys[-1]
 
-    async def _bring_events(self, start: DueKey, until: datetime) -> int:
+    async def _preload_events(self, start: DueKey, until: datetime) -> int:
         async with self._database.connection() as connection:
-            missing = self._missing("event", await due.soon_events(connection, start, until, _KEYS))
-            return self._hold(await due.read_scheduled(connection, missing)) if missing else 0
+            to_load = self._not_held("event", await due.soon_events(connection, start, until, _KEYS))
+            return self._hold(await due.read_scheduled(connection, to_load)) if to_load else 0
 
-    def _missing(self, kind: AlarmKind, keys: Sequence[DueKey]) -> list[str]:
-        hold = self._keeper.hold
-        recent = self._completer.recent
-        missing: list[str] = []
+    def _not_held(self, kind: AlarmKind, keys: Sequence[DueKey]) -> list[str]:
+        hold = self._worker.hold
+        recently_completed = self._completer.recently_completed
+        to_load: list[str] = []
         for each in keys:
             key = AlarmKey(kind, each.id, Revision(each.revision))
-            if key not in hold and key not in recent:
-                missing.append(each.id)
-        return missing
+            if key not in hold and key not in recently_completed:
+                to_load.append(each.id)
+        return to_load
 
     def _hold(self, rows: Sequence[Row]) -> int:
-        hold = self._keeper.hold
+        hold = self._worker.hold
         held = 0
         now = self._clock.now()
         prompt = self._in_backlog(now)
@@ -197,7 +197,7 @@ class Sweep:
             added = hold.add(key_of(row), row.player, row.due_at.timestamp(), row, now=now, prompt=prompt)
             held += added is Added.HELD
         if held:
-            self._keeper.wake()
+            self._worker.wake()
         return held
 
 

@@ -1,4 +1,4 @@
-"""Forgets what nobody needs any more: old command ids, refusals and revocations, world events long ended."""
+"""Retention: deletes old command ids, refusals and revocations, and world events long ended."""
 
 from datetime import timedelta
 
@@ -7,14 +7,14 @@ from starwake.store import revocations
 from starwake.store.database import Database
 from starwake.store.gather import RETENTION_LOCK, forget_events, forget_inbox, forget_refusals
 
-log = get_logger("housekeeping")
+log = get_logger("retention")
 
 _ROWS = 5_000
 _EVENTS_KEPT = timedelta(days=30)
 
 
-async def keep_house(database: Database, inbox_days: int) -> int:
-    """Delete page by page what is too old; how many rows. One copy at a time, the others have nothing to do.
+async def delete_expired(database: Database, inbox_days: int) -> int:
+    """Delete page by page what is too old; how many rows. One scheduler at a time, the others have nothing to do.
 
     Raises:
         StoreError: the database does not answer.
@@ -32,5 +32,5 @@ async def keep_house(database: Database, inbox_days: int) -> int:
         while page := await revocations.forget(connection, _ROWS):
             deleted += page
     if deleted:
-        log.info("house.kept", deleted=deleted)
+        log.info("retention.deleted", deleted=deleted)
     return deleted

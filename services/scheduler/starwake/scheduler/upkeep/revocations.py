@@ -1,4 +1,4 @@
-"""Keeps the stream REVOCATIONS and the table of revocations alike: of each player the later one wins.
+"""Keeps the stream REVOCATIONS equal to the table of revocations: for each player the later one wins.
 
 The table is the truth; the stream is what gateways read. Only where nobody could ask a command service (`starwake
 revoke` then writes into the stream alone) does the table learn from the stream.

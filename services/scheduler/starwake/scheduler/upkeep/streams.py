@@ -1,4 +1,4 @@
-"""Looks after the streams: their configuration, and the feed's epoch.
+"""Stream repair: the configuration of the streams, and the epoch of the feed.
 
 The epoch belongs to one life of the notification stream. A stream that has gone backwards (recreated, restored from
 an older copy, its unsynced tail lost) would give old sequence numbers to new pushes, and a resume over them would lie.
@@ -23,22 +23,22 @@ from starwake.store import high_water_mark
 from starwake.store.database import Database
 from starwake.store.gather import STREAMS_LOCK, lock
 
-log = get_logger("upkeep")
+log = get_logger("streams")
 
 EVERYBODY = PlayerId("all")
 _GLANCED = 8
 
 
 @dataclass(frozen=True)
-class Mended:
+class Repaired:
     """What had to be changed; `epoch` says why a new one was begun, None where the old one goes on."""
 
     changes: list[Change]
     epoch: str | None
 
 
-class Upkeep:
-    """Brings streams and epoch into order; safe to run at any time, by any number of schedulers."""
+class StreamRepair:
+    """Repairs streams and epoch; safe to run at any time, by any number of schedulers."""
 
     def __init__(self, database: Database, bus: Bus, replicas: int) -> None:
         self._database = database
@@ -46,15 +46,15 @@ class Upkeep:
         self._replicas = replicas
 
     async def compare_revocations(self) -> None:
-        """Bring who was revoked into table and stream alike.
+        """Bring table and stream of revocations into agreement.
 
         Raises:
             BusError, StoreError: one of them does not answer.
         """
         await revocations.compare(self._database, self._bus)
 
-    async def mend(self, *, in_doubt: bool = True) -> Mended:
-        """Create or repair what differs, and begin a new epoch where the feed has gone backwards.
+    async def repair(self, *, in_doubt: bool = True) -> Repaired:
+        """Create or repair the streams, and begin a new epoch where the feed has gone backwards.
 
         Args:
             in_doubt: whether a connection was lost since the last time, so that table or stream may be older ones;
@@ -90,7 +90,7 @@ class Upkeep:
             elif state.last_seq > mark.last_seq:
                 await high_water_mark.raise_mark(connection, NOTIFICATIONS, state.last_seq)
         self._report(changes, reason, state)
-        return Mended(changes, reason)
+        return Repaired(changes, reason)
 
     def _report(self, changes: list[Change], reason: str | None, state: FeedState) -> None:
         for change in changes:

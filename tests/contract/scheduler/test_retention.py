@@ -1,6 +1,6 @@
 """What nobody needs any more is forgotten, and nothing before its time."""
 
-from starwake.scheduler.upkeep.retention import keep_house
+from starwake.scheduler.upkeep.retention import delete_expired
 from starwake.store.database import Database
 from tests.support.postgres import connect
 
@@ -23,8 +23,8 @@ async def test_command_ids_and_refusals_are_forgotten_after_the_days_that_are_pr
             )
         database = await Database.connect(database_url, name="test")
         try:
-            assert await keep_house(database, 7) == 2
-            assert await keep_house(database, 7) == 0
+            assert await delete_expired(database, 7) == 2
+            assert await delete_expired(database, 7) == 0
         finally:
             await database.close()
         left = await connection.fetch("SELECT command_id FROM inbox UNION ALL SELECT command_id FROM refusal")

@@ -65,7 +65,7 @@ async def starwake(address: str) -> AsyncGenerator[Push]:
 
     async def push(player: str | None) -> None:
         body = encode_body(EVENT, datetime.now(UTC), data())
-        [told] = await notifier.tell([Notification(new_id(), PlayerId(player) if player else None, body)])
+        [told] = await notifier.publish([Notification(new_id(), PlayerId(player) if player else None, body)])
         if isinstance(told, BusError):
             raise told
 

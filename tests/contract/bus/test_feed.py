@@ -144,8 +144,8 @@ async def test_notifications_are_told_once_and_in_order(streams: Bus, publisher:
     player = PlayerId(unique_player())
     told = [Notification(f"{player}.{n}", player, b'{"n":%d}' % n) for n in range(20)]
     notifier = Notifier(publisher)
-    first = await notifier.tell(told)
-    again = await notifier.tell(told)
+    first = await notifier.publish(told)
+    again = await notifier.publish(told)
     assert [r.duplicate for r in first if isinstance(r, PubAck)] == [False] * 20
     assert [r.duplicate for r in again if isinstance(r, PubAck)] == [True] * 20
     stored = await read_pushes(streams, player, 1)
@@ -164,7 +164,7 @@ async def test_a_trace_comes_with_its_push_to_who_asks_for_it_and_never_in_the_b
         Notification(f"{player}.1", player, b'{"event":"a.b"}', trace),
         Notification(f"{player}.2", player, b"{}"),
     ]
-    first, second = [result.seq for result in await Notifier(publisher).tell(told) if isinstance(result, PubAck)]
+    first, second = [result.seq for result in await Notifier(publisher).publish(told) if isinstance(result, PubAck)]
     await eventually(lambda: len(plain) == len(traced) == 2)
     assert plain == [LivePush(first, 0, b'{"event":"a.b"}'), LivePush(second, first, b"{}")]
     assert traced == [plain[0]._replace(trace=trace, message_id=f"{player}.1"), plain[1]]

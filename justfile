@@ -54,6 +54,11 @@ test-browser *options: _needs
 test-web *options:
     @{{ just }} _pytest tests/web "$@"
 
+# What the README prints and examples/ holds, run as a reader would
+[group('test')]
+test-examples *options:
+    @{{ just }} _pytest tests/examples "$@"
+
 # What deploy/ holds
 [group('test')]
 test-deploy *options:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support import run_report
+from tests.support.chromium import chromium_environment, chromium_program
 from tests.support.eventually import eventually as poll
 from tests.support.nats import LocalNats, NatsAddress
 from tests.support.players import unique_player as new_player
@@ -23,6 +24,8 @@ from tests.support.shared_nats import shared_nats
 from tests.support.stack import Stack
 
 if TYPE_CHECKING:
+    from playwright.async_api import Browser
+
     from starwake.bus.connection import Bus
 
 # How long an example takes depends on what else the machine does: that is nothing to fail for.
@@ -30,6 +33,7 @@ settings.register_profile("starwake", parent=settings(), deadline=None, suppress
 settings.load_profile("starwake")
 
 _TIME_SCALE = "600"
+_BROWSER_WAIT_MS = 20_000
 
 
 @pytest.fixture(scope="session")
@@ -136,6 +140,28 @@ async def stack(server_directory: Path) -> AsyncIterator[Stack]:
         yield running
     finally:
         await running.stop()
+
+
+@pytest.fixture(scope="session")
+async def browser() -> "AsyncIterator[Browser]":
+    """A headless Chromium, shared by the run; each test opens contexts of its own."""
+    from playwright.async_api import async_playwright, expect  # noqa: PLC0415 - only for tests with a browser
+
+    expect.set_options(timeout=_BROWSER_WAIT_MS)
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(
+            executable_path=chromium_program(),
+            env={**chromium_environment()},
+            args=[
+                *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"),
+                # A page that a test makes up comes from no address, and would not be let near a server on this machine.
+                "--disable-features=LocalNetworkAccessChecks",
+            ],
+        )
+        try:
+            yield chromium
+        finally:
+            await chromium.close()
 
 
 @pytest.fixture

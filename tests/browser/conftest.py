@@ -4,32 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
-from playwright.async_api import Browser, async_playwright, expect
+from playwright.async_api import Browser
 
-from tests.browser.cockpit import WAIT_MS, Cockpit
-from tests.support.chromium import chromium_environment, chromium_program
+from tests.browser.cockpit import Cockpit
 from tests.support.players import unique_player
 from tests.support.stack import Stack
-
-
-@pytest.fixture(scope="session")
-async def browser() -> AsyncIterator[Browser]:
-    """A headless Chromium, shared by the run; each test opens contexts of its own."""
-    expect.set_options(timeout=WAIT_MS)
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(
-            executable_path=chromium_program(),
-            env={**chromium_environment()},
-            args=[
-                *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"),
-                # A page that a test makes up comes from no address, and would not be let near a server on this machine.
-                "--disable-features=LocalNetworkAccessChecks",
-            ],
-        )
-        try:
-            yield chromium
-        finally:
-            await chromium.close()
 
 
 class Cockpits:

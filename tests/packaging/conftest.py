@@ -61,12 +61,12 @@ def outside() -> Iterator[Path]:
 def install(wheels: Path, outside: Path) -> Callable[..., Path]:
     """`install("starwake-client", python="3.12")`: an empty environment with that alone; its Python."""
 
-    def installed(requirement: str, *, python: str = f"3.{sys.version_info.minor}") -> Path:
+    def installed(requirement: str, *, python: str = f"3.{sys.version_info.minor}", link: bool = True) -> Path:
         home = outside / "environment"
         uv("venv", "--quiet", "--python", interpreters()[python], str(home))
         program = home / "bin" / "python"
-        # Links into uv's cache: what is tested is which packages are there, and copying them takes most of the time.
-        options = ("--link-mode", "symlink", "--find-links", str(wheels))
+        # Links into uv's cache: copying takes most of the time. Another user (Postgres' own) may not follow them.
+        options = ("--link-mode", "symlink" if link else "copy", "--find-links", str(wheels))
         uv("pip", "install", "--quiet", "--python", str(program), *options, requirement)
         return program
 

@@ -34,7 +34,7 @@ asyncio.run(main(*sys.argv[1:]))
 async def test_the_stack_runs_and_completes_an_order_without_a_checkout(
     install: Callable[..., Path], outside: Path
 ) -> None:
-    python = install("starwake[local]")
+    python = install("starwake[local]", link=False)
     data = outside / "data"
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
 
@@ -64,5 +64,6 @@ async def test_the_stack_runs_and_completes_an_order_without_a_checkout(
         token = await run(starwake, "token", "ada", "--data", data)
         assert await run(python, "-c", BOT, url, token) == "build.completed"
     finally:
-        up.send_signal(signal.SIGINT)
+        if up.returncode is None:
+            up.send_signal(signal.SIGINT)
         assert await asyncio.wait_for(up.wait(), 60) == 0

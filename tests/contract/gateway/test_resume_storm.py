@@ -10,12 +10,14 @@ import pytest
 from prometheus_client import REGISTRY
 
 from starwake.bus.connection import Bus
-from starwake.bus.message import Outgoing
+from starwake.bus.feed import last_seqs, read_feed
+from starwake.bus.message import Message, Outgoing
 from starwake.bus.publish import JetStreamPublisher
 from starwake.contracts import subjects
 from starwake.contracts.events import encode_body
 from starwake.contracts.ids import PlayerId
 from starwake.contracts.times import from_rfc3339
+from starwake.gateway.feed import Push
 from starwake.gateway.histories import Crowded, Histories
 from starwake.gateway.tasks import Tasks
 from tests.contract.gateway.conftest import Gateway, Player, StartGateway, prepare_streams
@@ -177,3 +179,89 @@ async def test_who_would_have_to_wait_too_long_is_told_at_once_when_to_come_and_
     assert len(after) > 10, "spread"
     async with asyncio.timeout(20):
         await asyncio.gather(waiting, *crowd)
+
+
+class CountedRequests:
+    """Counts what is asked of JetStream over a bus while it is in place."""
+
+    def __init__(self, bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        ask = bus.request_many
+
+        async def counted(
+            subject: str, payload: bytes, *, until: Callable[[Message], bool], timeout_s: float
+        ) -> list[Message]:
+            self.count += 1
+            return await ask(subject, payload, until=until, timeout_s=timeout_s)
+
+        monkeypatch.setattr(bus, "request_many", counted)
+
+
+async def all_of(histories: Histories, bus: Bus, players: list[str], low: int) -> list[list[Push]]:
+    """All of them at once, from `low` up to what is stored of each by now."""
+    names = [PlayerId(player) for player in players]
+    last = await last_seqs(bus, names)
+    asked = [histories.get(name, low, last[name], wanted=lambda: True, patient=True) for name in names]
+    async with asyncio.timeout(30):
+        return await asyncio.gather(*asked)
+
+
+def is_whole(pushes: list[Push], count: int) -> bool:
+    """Whether these are `count` pushes of one player, each once and in order."""
+    seqs = [push.seq for push in pushes]
+    return len(seqs) == count and seqs == sorted(set(seqs))
+
+
+async def test_who_comes_after_a_reading_for_many_is_served_from_memory_and_only_what_is_new_is_read(
+    bus: Bus, tasks: Tasks, unique_player: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await prepare_streams(bus)
+    low = (await read_feed(bus)).last_seq + 1
+    early, late = ([unique_player() for _ in range(60)] for _ in range(2))
+    await fill(bus, late + early)
+    histories = Histories(bus, tasks, patience_s=60)
+    assert all(is_whole(each, _MISSED) for each in await all_of(histories, bus, early, low))
+
+    last = await last_seqs(bus, [PlayerId(player) for player in late])
+    requests = CountedRequests(bus, monkeypatch)
+    for player, end in last.items():
+        got = await histories.get(player, low, end, wanted=lambda: True, patient=False)
+        assert is_whole(got, _MISSED)
+    assert requests.count == 0, "all of it had been read"
+
+    await fill(bus, late)
+    requests.count = 0
+    assert all(is_whole(each, 2 * _MISSED) for each in await all_of(histories, bus, late, low))
+    assert requests.count < 15, "what was stored since is read once, but for the few who came first"
+
+
+async def test_what_was_read_of_a_stream_that_may_be_another_one_by_now_serves_nobody(
+    bus: Bus, tasks: Tasks, unique_player: Callable[[], str]
+) -> None:
+    await prepare_streams(bus)
+    low = (await read_feed(bus)).last_seq + 1
+    players = [unique_player() for _ in range(60)]
+    await fill(bus, players)
+    histories = Histories(bus, tasks, patience_s=60)
+    await all_of(histories, bus, players, low)
+    end = (await last_seqs(bus, [PlayerId(players[0])]))[PlayerId(players[0])]
+    assert histories.at_hand(PlayerId(players[0]), low, end) is not None
+    histories.forget()
+    assert histories.at_hand(PlayerId(players[0]), low, end) is None
+    assert is_whole((await all_of(histories, bus, players, low))[0], _MISSED)
+
+
+@pytest.mark.parametrize("max_bytes", [100_000, 40_000, 2_000])
+async def test_memory_is_bounded_and_everybody_is_served_all_the_same(
+    bus: Bus, tasks: Tasks, unique_player: Callable[[], str], max_bytes: int
+) -> None:
+    """300 pushes of about 500 bytes each are more than all of these bounds allow to hold."""
+    await prepare_streams(bus)
+    low = (await read_feed(bus)).last_seq + 1
+    players = [unique_player() for _ in range(60)]
+    await fill(bus, players)
+    histories = Histories(bus, tasks, patience_s=60, max_bytes=max_bytes)
+    got = await all_of(histories, bus, players, low)
+    assert all(is_whole(each, _MISSED) for each in got)
+    end = (await last_seqs(bus, [PlayerId(players[0])]))[PlayerId(players[0])]
+    assert histories.at_hand(PlayerId(players[0]), low, end) is None, "the oldest had to go"

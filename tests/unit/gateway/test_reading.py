@@ -2,7 +2,7 @@
 
 import pytest
 
-from starwake.gateway.reading import MAX_TOGETHER, expected_wait_s, together_from
+from starwake.gateway.reading import MAX_TOGETHER, expected_wait_s, is_near, pays, together_from
 
 
 @pytest.mark.parametrize("lows", [[], [1], [1, 500, 900]])
@@ -36,3 +36,14 @@ def test_the_wait_grows_with_what_is_left_and_with_who_waits() -> None:
 
 def test_a_few_who_wait_are_expected_to_be_read_one_by_one() -> None:
     assert expected_wait_s(left=0, waiting=5, span=10_000_000, per_s=50_000, alone_s=0.01) == pytest.approx(0.05)
+
+
+def test_one_player_is_reason_enough_to_read_the_little_that_was_stored_since_the_last_reading() -> None:
+    assert pays([1], 240_001, 240_050)
+    assert not pays([1], 100_001, 240_050)
+    assert pays([1] * 100, 100_001, 240_050)
+
+
+def test_who_has_missed_next_to_nothing_need_not_wait_for_a_long_reading() -> None:
+    assert is_near(239_000, 240_000)
+    assert not is_near(1, 240_000)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from starwake.gateway.effects import Resume
-from starwake.gateway.upgrade import Accepted, Refused, Request, examine, read_request
+from starwake.gateway.upgrade import Accepted, Refused, Request, examine, read_request, soon
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="  # the example of RFC 6455, 1.3
 ABC = "a.b.c"
@@ -225,3 +225,7 @@ def test_another_request_is_none_of_ours(this: bytes, instead: bytes) -> None:
 @given(st.binary(max_size=200), st.integers(0, len(WIRE)))
 def test_no_bytes_whatever_raise(data: bytes, length: int) -> None:
     read_request(WIRE[:length] + data)
+
+
+def test_who_is_refused_comes_again_within_four_seconds_wherever_chance_puts_them() -> None:
+    assert [soon(share) for share in (0.0, 0.25, 1.0)] == [0.0, 1.0, 4.0]

@@ -4,7 +4,7 @@ Reading is by batched direct get (ADR-31): a consumer per player times out at te
 """
 
 import secrets
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -22,7 +22,6 @@ from starwake.contracts.retention import KEPT_PUSHES
 
 _SEQUENCE: Final = b"\r\nNats-Sequence: "
 _LAST_SEQUENCE: Final = b"\r\nNats-Last-Sequence: "
-_SUBJECT: Final = b"\r\nNats-Subject: "
 _TIME_STAMP: Final = b"\r\nNats-Time-Stamp: "
 _MESSAGE_ID: Final = b"\r\nNats-Msg-Id: "
 _TRACEPARENT: Final = b"\r\ntraceparent: "
@@ -124,8 +123,8 @@ async def read_pushes(
     while len(pushes) < limit:
         request: dict[str, object] = {"seq": seq, "next_by_subj": subject, "batch": limit - len(pushes)}
         batch = await read_batch(bus, NOTIFICATIONS, request, timeout_s=timeout_s)
-        pushes += [_stored(message) for message in batch.messages]
-        if not batch.messages or not batch.pending:
+        pushes += [_stored(each.seq, each.message) for each in batch.found]
+        if not batch.found or not batch.pending:
             break
         seq = pushes[-1].seq + 1  # the server ends a batch early when it grows too large
     return pushes
@@ -139,14 +138,14 @@ async def read_newest(bus: Bus, last_seq: int, limit: int, *, timeout_s: float =
     """
     request: dict[str, object] = {"seq": max(1, last_seq - limit + 1), "next_by_subj": ">", "batch": limit}
     batch = await read_batch(bus, NOTIFICATIONS, request, timeout_s=timeout_s)
-    return [_stored(message) for message in batch.messages]
+    return [_stored(each.seq, each.message) for each in batch.found]
 
 
 class Stretch(NamedTuple):
     """What lies on a stretch of the stream.
 
     Attributes:
-        found: (subject, sequence, body) of each push that was wanted, oldest first.
+        found: (subject as `subjects.notify` names it, sequence, body) of each push, oldest first.
         last_seq: the last sequence that was read, 0 where there is nothing.
         ended: whether nothing lies behind it.
     """
@@ -156,16 +155,13 @@ class Stretch(NamedTuple):
     ended: bool
 
 
-async def read_stretch(  # noqa: PLR0913 - from where, how much, for whom
-    bus: Bus, from_seq: int, count: int, wanted: Container[str], *, max_bytes: int, timeout_s: float = 5.0
-) -> Stretch:
+async def read_stretch(bus: Bus, from_seq: int, count: int, *, max_bytes: int, timeout_s: float = 5.0) -> Stretch:
     """Read the stream as it lies, whosever pushes they are: of many feeds at once the cheapest way.
 
     Args:
         bus: the connection.
         from_seq: where to begin, inclusive.
         count: messages at most.
-        wanted: the subjects (`subjects.notify`) whose pushes are asked for.
         max_bytes: after which the server ends, having sent the message that exceeded it.
         timeout_s: seconds to wait.
 
@@ -174,14 +170,9 @@ async def read_stretch(  # noqa: PLR0913 - from where, how much, for whom
         JetStreamError: the server refused; `code` is the status.
     """
     request: dict[str, object] = {"seq": max(from_seq, 1), "batch": count, "max_bytes": max_bytes}
-    batch = await read_batch(bus, NOTIFICATIONS, request, timeout_s=timeout_s)
-    found: list[tuple[str, int, bytes]] = []
-    for message in batch.messages:
-        subject = (find_header(message.raw_headers, _SUBJECT) or b"").decode(errors="replace")
-        if subject in wanted:
-            found.append((subject, sequence_of(message), message.payload))
-    last_seq = sequence_of(batch.messages[-1]) if batch.messages else 0
-    return Stretch(found, last_seq, not batch.messages or not batch.pending)
+    found, pending = await read_batch(bus, NOTIFICATIONS, request, timeout_s=timeout_s)
+    pushes = [(each.subject, each.seq, each.message.payload) for each in found]
+    return Stretch(pushes, found[-1].seq if found else 0, not found or not pending)
 
 
 async def last_seqs(
@@ -231,8 +222,8 @@ def _metadata(info: dict[str, Any]) -> dict[str, str]:
     return info["config"].get("metadata") or {}
 
 
-def _stored(message: Message) -> StoredPush:
+def _stored(seq: int, message: Message) -> StoredPush:
     raw = message.raw_headers
     stored_at = datetime.fromisoformat((find_header(raw, _TIME_STAMP) or b"").decode())
     message_id = (find_header(raw, _MESSAGE_ID) or b"").decode()
-    return StoredPush(sequence_of(message), message.payload, stored_at, message_id)
+    return StoredPush(seq, message.payload, stored_at, message_id)

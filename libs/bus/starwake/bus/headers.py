@@ -32,8 +32,10 @@ def _is_name(text: str) -> bool:
 
 def status_of(raw: bytes) -> int:
     """The status in the first line of a header block (`NATS/1.0 503`), 0 where there is none."""
+    if raw[8:9] != b" ":
+        return 0  # nearly always: this is asked of every message with headers
     digits = raw[9:12]
-    return int(digits) if raw[8:9] == b" " and digits.isdigit() else 0
+    return int(digits) if digits.isdigit() else 0
 
 
 def description_of(raw: bytes) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from http import HTTPStatus
 from typing import Final, Protocol
 
-from starwake.gateway import upgrade
+from starwake.gateway import chance, upgrade
 from starwake.gateway.addresses import Network, client_address, is_trusted
 from starwake.gateway.auth import Authenticator, Identity, TokenRefused
 from starwake.gateway.keys import KeysUnavailable
@@ -83,14 +83,14 @@ class Door:
         """Whether this upgrade request may go ahead, its token apart."""
         hub = self._surroundings.hub
         if self.draining:
-            return upgrade.come_later("the server is restarting", upgrade.soon())
+            return upgrade.come_later("the server is restarting", chance.soon())
         if hub.sessions >= self._max_connections:
-            return upgrade.come_later("too many connections", upgrade.soon())
+            return upgrade.come_later("too many connections", chance.soon())
         answer = upgrade.examine(method, target, headers, self._origins)
         # Who brings a token is not kept out by those who bring none; a browser brings it a moment later.
         stranger = isinstance(answer, upgrade.Accepted) and answer.token is None
         if stranger and hub.unauthenticated >= self._max_unauthenticated and not self._turn_out_a_stranger():
-            return upgrade.come_later("too many connections", upgrade.soon())
+            return upgrade.come_later("too many connections", chance.soon())
         resumes = isinstance(answer, upgrade.Accepted) and answer.resume is not None
         after_s = hub.come_later() if resumes else None
         return answer if after_s is None else upgrade.come_later("too many players come back at once", after_s)
@@ -178,7 +178,7 @@ class Door:
         except TokenRefused as refusal:
             return upgrade.Refused(HTTPStatus.UNAUTHORIZED, str(refusal), upgrade.INVALID_TOKEN)
         except KeysUnavailable as error:
-            return upgrade.come_later(str(error), upgrade.soon())
+            return upgrade.come_later(str(error), chance.soon())
 
     def open_at_once(
         self, transport: asyncio.Transport, request: upgrade.Request, peer: str | None = None

@@ -196,12 +196,15 @@ class Feed:
         try:
             if isinstance(stored_last, BusError):
                 self._stall(str(stored_last))
-            elif not self._closed and self._lowest_needed(stored_last) is not None:
-                unfinished = True
-                self._source.tasks.spawn(self._catch_up(stored_last), "catch-up")
-            elif not self._closed and (not self._settle(stored_last, None, None, patient=True) or self._again):
-                unfinished = True
-                self._source.tasks.spawn(self._catch_up(None), "catch-up")
+            elif not self._closed:
+                lowest = self._lowest_needed(stored_last)
+                history = None if lowest is None else self._source.histories.at_hand(self.player, lowest, stored_last)
+                if lowest is not None and history is None:
+                    unfinished = True
+                    self._source.tasks.spawn(self._catch_up(stored_last), "catch-up")
+                elif not self._settle(stored_last, lowest, history, patient=True) or self._again:
+                    unfinished = True
+                    self._source.tasks.spawn(self._catch_up(None), "catch-up")
         finally:
             self.running = unfinished
 
@@ -263,9 +266,9 @@ class Feed:
         lowest = self._lowest_needed(stored_last)
         history: list[Push] | None = None
         if lowest is not None:
-            patient = bool(self.listeners) or self.player is None
+            waits = bool(self.listeners) or self.player is None
             history = await self._source.histories.get(
-                self.player, lowest, stored_last, wanted=self._is_wanted, patient=patient
+                self.player, lowest, stored_last, wanted=self._is_wanted, patient=waits
             )
         return self._closed or self._settle(stored_last, lowest, history, patient=patient)
 

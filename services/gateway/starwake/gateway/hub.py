@@ -300,6 +300,7 @@ class Hub:
 
     def _end_all(self) -> None:
         """The stream is not the one whose positions the sessions know."""
+        self._source.histories.forget()
         for session in list(self._sessions):
             session.end(CloseCode.FEED_INTERRUPTED, "the feed began anew")
 

@@ -11,7 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from starwake.gateway import metrics, upgrade
+from starwake.gateway import chance, metrics, upgrade
 from starwake.gateway.auth import Identity
 from starwake.gateway.door import Door
 from starwake.gateway.websocket import peer_of
@@ -167,7 +167,7 @@ class PlayersHttp(HttpToolsProtocol):
             self._early = early
             self._door.spawn(self, answer, answer.token)
         else:
-            self._refuse(upgrade.come_later("too many connections", upgrade.soon()))
+            self._refuse(upgrade.come_later("too many connections", chance.soon()))
 
     def drop(self) -> None:
         """Others need its place."""

@@ -6,7 +6,7 @@ stretch of the stream once, everybody's pushes, costs far less than as many sear
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 MAX_TOGETHER: Final = 8192
@@ -18,6 +18,8 @@ _REQUEST: Final = 2_000
 """What a request costs on the same scale."""
 _FAR: Final = 1 << 21
 """Messages that are looked at for one history at most: blocks without the subject are skipped."""
+_NEAR: Final = 4_096
+"""Messages after a position that are looked at within a fraction of a millisecond."""
 
 
 def together_from(lows: Sequence[int], end: int) -> int | None:
@@ -27,16 +29,34 @@ def together_from(lows: Sequence[int], end: int) -> int | None:
         lows: from where each player's history is needed, in ascending order.
         end: up to where.
     """
-    alone = [min(max(end - low, 0), _FAR) + _REQUEST for low in lows]
+    alone = [_alone(low, end) for low in lows]
     best = sum(alone)
     begin: int | None = None
     before = 0
     for low, own in zip(lows, alone, strict=True):
-        cost = before + _READ * max(end - low, 0) + _REQUEST
+        cost = before + _together(low, end)
         if cost < best:
             best, begin = cost, low
         before += own
     return begin
+
+
+def pays(lows: Iterable[int], begin: int, end: int) -> bool:
+    """Whether reading from `begin` to `end` once costs less than one history for each of `lows`, up to `end`."""
+    return _together(begin, end) < sum(_alone(low, end) for low in lows)
+
+
+def is_near(low: int, end: int) -> bool:
+    """Whether one history from `low` on costs so little that it does not have to wait for others."""
+    return end - low <= _NEAR
+
+
+def _alone(low: int, end: int) -> int:
+    return min(max(end - low, 0), _FAR) + _REQUEST
+
+
+def _together(begin: int, end: int) -> int:
+    return _READ * max(end - begin, 0) + _REQUEST
 
 
 def expected_wait_s(*, left: int, waiting: int, span: int, per_s: float, alone_s: float) -> float:

@@ -4,7 +4,6 @@ import base64
 import binascii
 import hashlib
 import math
-import random
 from collections.abc import Collection, Mapping, Sequence
 from http import HTTPStatus
 from typing import Final, NamedTuple
@@ -121,9 +120,14 @@ def come_later(reason: str, after_s: float) -> Refused:
     return Refused(HTTPStatus.SERVICE_UNAVAILABLE, reason, (("Retry-After", str(max(1, math.ceil(after_s)))),))
 
 
-def soon() -> float:
-    """Seconds until whoever was refused may come again; random, so that thousands do not come together once more."""
-    return random.uniform(*_RETRY_S)  # noqa: S311 - no secret
+def soon(share: float) -> float:
+    """Seconds until whoever was refused may come again.
+
+    Args:
+        share: from 0 to 1, at random, so that thousands do not come together once more.
+    """
+    earliest, latest = _RETRY_S
+    return earliest + share * (latest - earliest)
 
 
 INVALID_TOKEN: Final = (("WWW-Authenticate", 'Bearer error="invalid_token"'),)

@@ -1,5 +1,6 @@
 """Names of sites: those that look alike are one."""
 
+from functools import lru_cache
 from typing import Final
 from unicodedata import normalize
 
@@ -11,6 +12,8 @@ def normal_site(site: str) -> str:
     return site.strip() if site.isascii() else normalize("NFC", site).strip()
 
 
+# Shown with every push of a build: a universe's sites are few beside the pushes that name them.
+@lru_cache(maxsize=4096)
 def shown_site(site: str) -> str:
     """A site's name as players see it.
 

@@ -43,4 +43,4 @@ async def test_while_all_reads_are_stuck_orders_are_carried_out(universe: Univer
         assert not any(read.done() for read in reads)
     finally:
         await universe.database.execute("ROLLBACK")
-    assert await asyncio.gather(*reads) == [{"queued": []}] * len(players)
+    assert await asyncio.gather(*reads) == [{"queued": [], "next": None}] * len(players)

@@ -49,7 +49,9 @@ class BuildTable(_Table, table=True):
     Indexes, and what each is for:
         build_site_busy: one build a site; also the count of a player's builds at once.
         build_due: what is due, oldest first (sweep).
-        build_waiting: what waits, in the order of the alarms' subjects (reconcile).
+        build_waiting: what waits, in the order of the alarms' subjects (reconcile). `revision >= 1` holds for every row;
+            only the query that asks for it may take this index: to a plan made while the table is empty it would look as
+            good as any other for one player's builds, and then read all that wait.
         build_by_state: `build.list`, whatever it asks for: a page costs the same however much is of another state.
         build_cancelled: when a site became free.
         build_standing: what a player has finished, by kind (prerequisites).
@@ -69,7 +71,7 @@ class BuildTable(_Table, table=True):
         CheckConstraint("player <> ''", name="player"),
         Index("build_site_busy", "player", "site", unique=True, postgresql_where=text("state = 'building'")),
         Index("build_due", "due_at", "id", postgresql_where=text("state = 'building'")),
-        Index("build_waiting", "id", postgresql_where=text("state = 'building'")),
+        Index("build_waiting", "id", postgresql_where=text("state = 'building' AND revision >= 1")),
         Index("build_by_state", "player", "state", text("id DESC")),
         Index("build_cancelled", "player", "cancelled_at", postgresql_where=text("state = 'cancelled'")),
         Index("build_standing", "player", "kind", postgresql_where=text("state = 'completed'")),
@@ -211,7 +213,7 @@ class WorldEventTable(_Table, table=True):
         CheckConstraint("revision >= 1", name="revision"),
         CheckConstraint("(state = 'told') = (told_at IS NOT NULL)", name="told"),
         Index("world_event_due", "due_at", "id", postgresql_where=text("state = 'scheduled'")),
-        Index("world_event_waiting", "id", postgresql_where=text("state = 'scheduled'")),
+        Index("world_event_waiting", "id", postgresql_where=text("state = 'scheduled' AND revision >= 1")),
         Index("world_event_series", "series"),
         Index("world_event_upcoming", "player", "due_at", "id", postgresql_where=text("state = 'scheduled'")),
     )

@@ -1,9 +1,10 @@
 -- name: build_keys
 -- Builds that wait, in the order of their ids, page by page: what reconcile compares with the alarms.
+-- `revision >= 1`, true of every row, is what lets a query take the index of what waits (tables.py).
 -- `id` alone would mean the text of the column above, and sort all that wait for each page.
 SELECT id::text, revision, due_at, started_at
 FROM build
-WHERE state = 'building' AND id > $1::uuid AND id <= $2::uuid
+WHERE state = 'building' AND revision >= 1 AND id > $1::uuid AND id <= $2::uuid
 ORDER BY build.id
 LIMIT $3
 
@@ -11,7 +12,7 @@ LIMIT $3
 -- World events that wait, in the order of their ids.
 SELECT id::text, revision, due_at, created_at
 FROM world_event
-WHERE state = 'scheduled' AND id > $1::uuid AND id <= $2::uuid
+WHERE state = 'scheduled' AND revision >= 1 AND id > $1::uuid AND id <= $2::uuid
 ORDER BY world_event.id
 LIMIT $3
 

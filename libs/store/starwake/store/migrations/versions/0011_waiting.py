@@ -15,9 +15,19 @@ depends_on: None = None
 
 
 def upgrade() -> None:
-    op.create_index("build_waiting", "build", ["id"], unique=False, postgresql_where=sa.text("state = 'building'"))
     op.create_index(
-        "world_event_waiting", "world_event", ["id"], unique=False, postgresql_where=sa.text("state = 'scheduled'")
+        "build_waiting",
+        "build",
+        ["id"],
+        unique=False,
+        postgresql_where=sa.text("state = 'building' AND revision >= 1"),
+    )
+    op.create_index(
+        "world_event_waiting",
+        "world_event",
+        ["id"],
+        unique=False,
+        postgresql_where=sa.text("state = 'scheduled' AND revision >= 1"),
     )
 
 

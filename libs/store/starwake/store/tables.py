@@ -49,9 +49,9 @@ class BuildTable(_Table, table=True):
     Indexes, and what each is for:
         build_site_busy: one build a site; also the count of a player's builds at once.
         build_due: what is due, oldest first (sweep).
-        build_waiting: what waits, in the order of the alarms' subjects (reconcile). `revision >= 1` holds for every row;
-            only the query that asks for it may take this index: to a plan made while the table is empty it would look as
-            good as any other for one player's builds, and then read all that wait.
+        build_waiting: what waits, in the order of the alarms' subjects (reconcile). `revision >= 1` holds for every
+            row; only the query that asks for it may take this index: to a plan made while the table is empty it would
+            look as good as any other for one player's builds, and then read all that wait.
         build_by_state: `build.list`, whatever it asks for: a page costs the same however much is of another state.
         build_cancelled: when a site became free.
         build_standing: what a player has finished, by kind (prerequisites).
